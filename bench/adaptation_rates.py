@@ -1,0 +1,72 @@
+"""Which rates to adapt with: chosen on dev sentences of the paper's four validation languages, never on a test language.
+
+    python bench/adaptation_rates.py MODEL_FOLDER --ud UD_FOLDER [--seeds 2] [--scored 100]
+
+Support (20 sentences) and scored sentences are drawn from the dev split. Prints a line a setting: mean LAS, and by language.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from statistics import mean
+
+import numpy as np
+import torch
+
+from sublingual.adaptation import AdaptConfig, adapt
+from sublingual.data.conllu import Sentence
+from sublingual.data.treebanks import find
+from sublingual.parsing import Parser
+from sublingual.scoring import score
+
+LANGUAGES = ("UD_Bulgarian-BTB", "UD_Japanese-GSD", "UD_Telugu-MTG", "UD_Persian-Seraji")
+SETTINGS = (
+    AdaptConfig(encoder_rate=5e-5, classifier_rate=3e-4),
+    AdaptConfig(encoder_rate=5e-5, classifier_rate=1e-3),
+    AdaptConfig(encoder_rate=1e-4, classifier_rate=5e-4),
+    AdaptConfig(encoder_rate=1e-4, classifier_rate=1e-3),
+    AdaptConfig(encoder_rate=2e-4, classifier_rate=1e-3),
+    AdaptConfig(optimizer="sgd", encoder_rate=1e-2, classifier_rate=1e-1),
+)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("model")
+    options.add_argument("--ud", type=Path, required=True)
+    options.add_argument("--seeds", type=int, default=2)
+    options.add_argument("--scored", type=int, default=100)
+    options.add_argument("--threads", type=int, default=1)
+    chosen = options.parse_args()
+    torch.set_num_threads(chosen.threads)
+    parser = Parser.from_pretrained(chosen.model)
+    splits = [
+        (name, seed, *drawn(find(chosen.ud, name).sentences("dev"), seed=seed, scored=chosen.scored))
+        for name in LANGUAGES
+        for seed in range(chosen.seeds)
+    ]
+    report("zero-shot", [(name, las(parser, rest)) for name, _, _, rest in splits])
+    for setting in SETTINGS:
+        found = []
+        for name, seed, support, rest in splits:
+            found.append((name, las(adapt(parser, support, config=setting, seed=seed).parser, rest)))
+        report(f"{setting.optimizer} {setting.encoder_rate:g} {setting.classifier_rate:g}", found)
+
+
+def drawn(sentences: list[Sentence], *, seed: int, scored: int) -> tuple[list[Sentence], list[Sentence]]:
+    order = np.random.default_rng(seed).permutation(len(sentences)).tolist()
+    return [sentences[i] for i in order[:20]], [sentences[i] for i in order[20 : 20 + scored]]
+
+
+def las(parser: Parser, gold: list[Sentence]) -> float:
+    return score(gold, parser.parse(gold)).las.f1
+
+
+def report(what: str, found: list[tuple[str, float]]) -> None:
+    each = {name: mean(value for other, value in found if other == name) for name, _ in found}
+    print(f"{what}\t{mean(each.values()):.2f}\t" + "\t".join(f"{n} {v:.2f}" for n, v in each.items()), flush=True)
+
+
+if __name__ == "__main__":
+    main()

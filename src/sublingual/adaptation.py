@@ -1,0 +1,156 @@
+"""Adaptation: k gradient steps on a support set. One function serves the linguist's command, few-shot testing (section
+4.5) and the inner loop of MAML (algorithm 1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sublingual.data.batches import Encoded, micro_batches, pack
+from sublingual.data.conllu import Sentence
+from sublingual.errors import ConfigError, DataError, TrainingError
+from sublingual.model.parser import BiaffineParser
+from sublingual.parsing import Parser
+from sublingual.runtime import autocast, keep_memory
+
+
+@dataclass(frozen=True)
+class AdaptConfig:
+    """How to adapt: section 4.5's 20 full-batch updates with a constant rate and a fresh optimizer (docs/protocol.md 1C).
+
+    `adam` is what non-episodic models adapt with, `sgd` what MAML's inner loop uses. The rates suit the
+    bundled encoder and were chosen on the validation languages (docs/log.md).
+    `clip` bounds the gradient's norm; `dropout`: dropout and hidden pieces as in training (the code base keeps them on).
+    `embeddings`: the piece embeddings are adapted as well (docs/protocol.md 1C: every parameter). Raises ConfigError for
+    numbers that no adaptation can have.
+    """
+
+    steps: int = 20
+    optimizer: Literal["adam", "sgd"] = "adam"
+    encoder_rate: float = 1e-4
+    classifier_rate: float = 5e-4
+    clip: float = 5.0
+    dropout: bool = True
+    embeddings: bool = True
+    budget: int = 4096
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in ("adam", "sgd"):
+            raise ConfigError(f"unknown optimizer {self.optimizer!r}; allowed: adam, sgd")
+        if self.steps < 0 or self.budget < 1:
+            raise ConfigError(f"steps {self.steps}, budget {self.budget}: they are 0 and 1 or more")
+        if not (self.encoder_rate >= 0 and self.classifier_rate >= 0 and self.clip > 0):
+            raise ConfigError(
+                f"rates {self.encoder_rate} and {self.classifier_rate}, clip {self.clip}: rates are 0 or more, clip is above 0"
+            )
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A parser adapted to a support set: `losses` per word before each step, and labels that got a new row."""
+
+    parser: Parser
+    losses: tuple[float, ...]
+    new_labels: tuple[str, ...]
+
+
+def adapt(
+    parser: Parser,
+    support: Sequence[Sentence],
+    *,
+    config: AdaptConfig | None = None,
+    seed: int = 0,
+    gates: Float[Tensor, "layers attention_heads"] | None = None,
+    progress: Callable[[int, float], None] | None = None,
+) -> Adapted:
+    """Returns a new parser adapted to the support sentences; the given one stays as it was to the bit.
+
+    A label that the parser does not know gets a row that starts from its base relation; a word whose head is not
+    annotated (`_`) does not count. `gates`, or else the parser's own, restrict the encoder in training and in the result.
+    All parameters are adapted, also those that fine-tuning froze (the piece embeddings as `config` says), so that a
+    parser adapts alike before and after it is saved. `progress` is told each step and its loss. Raises DataError for a
+    support set without any annotated word or with a label that has no base relation, TrainingError for a loss that is
+    not finite.
+
+    >>> adapted = adapt(parser, read_conllu("my.conllu"))      # doctest: +SKIP
+    >>> adapted.parser.parse(read_conllu("new.conllu", heads="ignored"))      # doctest: +SKIP
+    """
+    if not any(head is not None for sentence in support for head in sentence.heads):
+        raise DataError(
+            f"the support set has no word with a head in its {len(support)} sentences; annotate HEAD and DEPREL of some"
+        )
+    keep_memory()
+    config = config or AdaptConfig()
+    parser = parser if gates is None else replace(parser, gates=gates)
+    labels = [label for sentence in support for label in sentence.labels if label is not None]
+    new_labels = parser.network.vocabulary.missing(labels)
+    network = deepcopy(parser.network).with_labels(labels)
+    encoded = network.encode(support, gold=True)
+    network.requires_grad_(True)
+    network.encoder.model.get_input_embeddings().requires_grad_(config.embeddings)
+    devices = [network.device.index or 0] if network.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        losses = adapt_(network, encoded, config=config, gates=parser.gates, progress=progress)
+    network.eval()
+    return Adapted(replace(parser, network=network), losses, new_labels)
+
+
+def adapt_(
+    network: BiaffineParser,
+    support: Sequence[Encoded],
+    *,
+    config: AdaptConfig,
+    gates: Float[Tensor, "layers attention_heads"] | None = None,
+    progress: Callable[[int, float], None] | None = None,
+) -> tuple[float, ...]:
+    """Takes the network's parameters `config.steps` gradient steps down the loss of the support set, in place.
+
+    Returns the loss per word before each step. Parameters that are frozen stay. Draws dropout from torch's random state.
+    Raises TrainingError for a loss or a gradient that is not finite, before its step is taken.
+    """
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    step = _optimizer(network, config)
+    network.train(config.dropout)
+    runs = list(micro_batches(support, budget=config.budget))
+    batches = [pack(run).to(network.device) for run in runs]
+    n_words = sum(batch.n_annotated for batch in batches)
+    losses = []
+    for k in range(config.steps):
+        total = 0.0
+        for batch in batches:
+            with autocast(network.device, precision=config.precision):
+                each = None if gates is None else gates.to(network.device).expand(len(batch), -1, -1)
+                loss = network.loss(batch, each).total / n_words
+            total += loss.item()
+            loss.backward()
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, config.clip))
+        if not (math.isfinite(total) and math.isfinite(norm)):
+            raise TrainingError(
+                f"the loss of adaptation step {k + 1} is {total}, the norm of its gradient {norm}; lower the rates, adapt in "
+                f"fp32, or load the model anew"
+            )
+        step.step()
+        step.zero_grad(set_to_none=True)
+        losses.append(total)
+        if progress is not None:
+            progress(k + 1, total)
+    return tuple(losses)
+
+
+def _optimizer(network: BiaffineParser, config: AdaptConfig) -> torch.optim.Optimizer:
+    groups = [
+        {"params": [p for p in network.encoder_parameters() if p.requires_grad], "lr": config.encoder_rate},
+        {"params": [p for p in network.classifier_parameters() if p.requires_grad], "lr": config.classifier_rate},
+    ]
+    if config.optimizer == "adam":
+        return torch.optim.AdamW(groups, weight_decay=0.0, fused=True)
+    return torch.optim.SGD(groups, fused=True)

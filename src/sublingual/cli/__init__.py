@@ -1,0 +1,68 @@
+"""The command line. torch is imported inside the commands that need it: help and the torch-free ones answer at once."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from sublingual.cli import data, demo, files, languages, models, scores
+from sublingual.errors import SublingualError
+
+app = typer.Typer(
+    name="sublingual",
+    help="Few-shot cross-lingual dependency parsing: twenty annotated sentences in, a parser out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data.app, name="data")
+app.command("check")(files.check)
+app.command("nearest")(languages.nearest)
+app.command("train")(models.train)
+app.command("adapt")(models.adapt)
+app.command("parse")(models.parse)
+app.command("fewshot")(models.fewshot)
+app.command("evaluate")(scores.evaluate)
+app.command("compare")(scores.compare)
+app.command("demo")(demo.demo)
+
+
+def _print_version(wanted: bool) -> bool:
+    if wanted:
+        print(f"sublingual {version('sublingual')}")
+        raise typer.Exit
+    return wanted
+
+
+@app.callback()
+def _common(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(message)s",
+        handlers=[RichHandler(console=Console(stderr=True), show_time=False, show_path=False)],
+    )
+
+
+def main() -> None:
+    """Runs the command line; a fault that the caller can mend is one line on stderr and an exit code, no traceback.
+
+    Exit codes: 1 for faults of data and models, 2 for settings and usage, 130 after Ctrl-C (typer's doing).
+    """
+    try:
+        app()
+    except SublingualError as fault:
+        print(f"sublingual: {fault}", file=sys.stderr)
+        sys.exit(fault.exit_code)
+    except OSError as fault:  # a full disk, a folder that may not be written
+        print(f"sublingual: {fault}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,127 @@
+"""What several commands share: options, progress bars, tables."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from sublingual.data.releases import ud_folder
+from sublingual.data.treebanks import Split, find, treebank_at
+from sublingual.errors import DataError
+
+if TYPE_CHECKING:
+    from sublingual.training.finetune import Progress as TrainingProgress
+
+Ud = Annotated[
+    Path | None, typer.Option("--ud", help="Folder of a UD release (default: $SUBLINGUAL_UD, or the imported).")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda:0.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="Threads (default: all cores; one where others work too).")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is there.")]
+Settings = Annotated[Path | None, typer.Option("--config", help="TOML or YAML file, or the name of a preset.")]
+Words = Annotated[
+    list[str] | None, typer.Option("--set", help="One setting, for example finetune.steps=400; may be repeated.")
+]
+
+console = Console(stderr=True)
+
+
+def say(text: str) -> None:
+    """Prints a line for the person at the terminal, on stderr: stdout is for results."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def set_threads(n: int | None) -> None:
+    """Makes torch use that many threads."""
+    if n is not None:
+        import torch  # slow to import
+
+        torch.set_num_threads(n)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:
+    """Prints a table on stdout: drawn for a terminal, tab-separated for a pipe."""
+    if not sys.stdout.isatty():
+        for row in [columns, *rows]:
+            print("\t".join(map(str, row)))
+        return
+    drawn = Table(*columns, title=title)
+    for row in rows:
+        drawn.add_row(*map(str, row))
+    Console().print(drawn)
+
+
+def bar(*columns: ProgressColumn) -> Progress:
+    """Returns a progress bar on stderr with time passed and time left; it shows nothing where stderr is no terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        *columns,
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+@contextmanager
+def counting(description: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Shows a bar that the yielded function moves on by a number of items."""
+    with bar(TextColumn("{task.completed}/{task.total}")) as shown:
+        task = shown.add_task(description, total=total)
+        yield lambda n: shown.advance(task, n)
+
+
+@contextmanager
+def training_bar(description: str) -> Iterator[Callable[[TrainingProgress], None]]:
+    """Shows a training run: step, loss, pieces per second, dev LAS, time left."""
+    with bar(TextColumn("{task.completed}/{task.total} {task.fields[state]}")) as shown:
+        task = shown.add_task(description, total=None, state="")
+
+        def update(now: TrainingProgress) -> None:
+            las = "" if now.dev_las is None else f" dev LAS {now.dev_las:.1f}"
+            state = f"loss {now.loss:.2f}{las} {now.speed:.0f} pieces/s"
+            shown.update(task, total=now.steps, completed=now.step, state=state)
+
+        yield update
+
+
+def files_of(names: Sequence[str], split: Split, ud: Path | None, *, needed: bool = True) -> list[Path]:
+    """Returns the files that the names mean: a path to a file, or the split of a UD treebank, by name or folder.
+
+    Raises DataError where a name is none of these, and where the treebank has no such split and it is `needed`.
+    """
+    found: list[Path] = []
+    for name in names:
+        path = Path(name)
+        if path.is_file():
+            found.append(path)
+            continue
+        if ".conllu" in path.name:
+            raise DataError(f"{name}: no such file; name a CoNLL-U file, or a treebank such as UD_English-EWT")
+        treebank = treebank_at(path) if path.is_dir() else find(ud_folder(ud), name)
+        if needed and not treebank.files(split):
+            raise DataError(f"{treebank.name} has no {split} split; name another treebank, or a CoNLL-U file")
+        found.extend(treebank.files(split))
+    return found
+
+
+def refuse_unwritable(file: Path | str) -> None:
+    """Raises DataError, before any work, where no file of that name could be written after it; "-" is stdout."""
+    path = Path(file)
+    if str(file) != "-" and path.is_dir():
+        raise DataError(f"{path} is a folder; name a file to write")
+    if not path.parent.is_dir():
+        raise DataError(f"{path} cannot be written: there is no folder {path.parent}; make it, or name another")

@@ -1,0 +1,48 @@
+"""`sublingual demo`: the main job on what the package carries, and where to look at what it gave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import TextColumn
+
+from sublingual.cli.common import Seed, Threads, bar, say, set_threads, table
+
+if TYPE_CHECKING:
+    from sublingual.training.finetune import Progress
+
+
+def demo(
+    out: Annotated[Path, typer.Argument(help="Folder for what it makes.")] = Path("demo"),
+    seed: Seed = 0,
+    threads: Threads = None,
+) -> None:
+    """Run the whole way on embedded toy treebanks, without a network: train, adapt, parse, and a page with trees."""
+    from sublingual.demo import PAGE, DemoConfig, Watch, run_demo  # needs torch, slow to import
+    from sublingual.demo_page import WARNING
+
+    set_threads(threads)
+    with bar(TextColumn("{task.completed}/{task.total} {task.fields[state]}")) as shown:
+        tasks = {}
+
+        def move(name: str, done: int, total: int, state: str) -> None:
+            if name not in tasks:
+                tasks[name] = shown.add_task(name, total=total, state="")
+            shown.update(tasks[name], completed=done, state=state)
+
+        def training(now: Progress) -> None:
+            las = "" if now.dev_las is None else f" dev LAS {now.dev_las:.1f}"
+            move("fine-tuning", now.step, now.steps, f"loss {now.loss:.2f}{las}")
+
+        def adapting(name: str, step: int, steps: int, loss: float) -> None:
+            move(f"adapting to {name}", step, steps, f"loss {loss:.2f}")
+
+        result = run_demo(
+            out, config=DemoConfig(seed=seed), watch=Watch(stage=say, training=training, adapting=adapting)
+        )
+    rows = [[x.treebank, f"{x.zero_shot.las.f1:.2f}", f"{x.adapted.las.f1:.2f}", len(x.gold)] for x in result.languages]
+    table(["treebank", "zero-shot LAS", "adapted LAS", "sentences"], rows)
+    say(WARNING)
+    say(f"page with tables and trees: {out / PAGE}")

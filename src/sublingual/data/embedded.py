@@ -1,0 +1,25 @@
+"""The ten small treebanks that the package carries, laid out like a UD release: for the demo and for tests.
+
+Written for this project (resources/treebanks/README.md): no score on them is comparable with one on a real treebank.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from sublingual.data.treebanks import Treebank, find
+
+
+def embedded_folder() -> Path:
+    """Returns the folder that holds the embedded treebanks as folders `UD_*-Demo`."""
+    return Path(str(files("sublingual") / "resources" / "treebanks"))
+
+
+def embedded(name: str) -> Treebank:
+    """Returns an embedded treebank by any name that `find` takes; DataError, with near names, for others.
+
+    >>> embedded("Swedish-Demo").code
+    'sv'
+    """
+    return find(embedded_folder(), name)

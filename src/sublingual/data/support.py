@@ -1,0 +1,51 @@
+"""Which sentences support a few-shot test (section 4.5): drawn from dev if there is one, else taken out of test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from sublingual.data.conllu import Sentence
+from sublingual.data.treebanks import Treebank
+from sublingual.errors import DataError
+
+SUPPORT_SIZE = 20
+
+
+@dataclass(frozen=True)
+class FewShot:
+    """A support set and what is scored: `rest` are indices into the test split.
+
+    `source`: the split that the support is from. `n_repeated`: test sentences left out of `rest` since they have the same
+    words as a support sentence.
+    """
+
+    support: tuple[Sentence, ...]
+    rest: tuple[int, ...]
+    source: Literal["dev", "test"]
+    n_repeated: int
+
+
+def draw_support(
+    treebank: Treebank, test: Sequence[Sentence], *, seed: int, n: int = SUPPORT_SIZE, keep_repeated: bool = False
+) -> FewShot:
+    """Returns `n` sentences drawn without replacement and without regard to length, and the test sentences to score.
+
+    A dev split of fewer than `n` sentences is used whole (docs/protocol.md 1C). The same seed gives the same sentences whatever
+    is tested. Raises DataError where nothing would be left to score.
+    """
+    source: Literal["dev", "test"] = "dev" if treebank.files("dev") else "test"
+    pool = treebank.sentences("dev") if source == "dev" else list(test)
+    drawn = np.random.default_rng(seed).permutation(len(pool))[:n].tolist()
+    support = tuple(pool[i] for i in drawn)
+    left = sorted(set(range(len(test))) - set(drawn)) if source == "test" else list(range(len(test)))
+    words = {sentence.words for sentence in support}
+    rest = tuple(left if keep_repeated else [i for i in left if test[i].words not in words])
+    if not rest:
+        raise DataError(
+            f"{treebank.name}: no test sentence is left beside the {len(support)} of the support set; draw fewer"
+        )
+    return FewShot(support, rest, source, len(left) - len(rest))

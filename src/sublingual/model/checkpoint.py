@@ -1,0 +1,267 @@
+"""Models on disk: safetensors, JSON, the tokenizer, and a manifest with the SHA-256 of every file. No pickle.
+
+manifest.json       format, versions, files with size and SHA-256, the encoder's identity, what the model is (About)
+model.safetensors   all parameters, the gates, and the ids of the kept pieces
+parser.json         sizes and dropouts;  labels.json  the labels in order
+encoder.json        the encoder's architecture;  tokenizer/  its tokenizer;  README.md  the model card
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import AutoConfig, AutoTokenizer
+
+from sublingual.data.downloads import sha256_of
+from sublingual.data.vocabulary import LabelVocabulary
+from sublingual.errors import ModelError
+from sublingual.model.encoder import build
+from sublingual.model.parser import BiaffineParser, ParserConfig
+from sublingual.runtime import machine, versions
+
+FORMAT = 1
+MANIFEST, WEIGHTS, CARD, TOKENIZER = "manifest.json", "model.safetensors", "README.md", "tokenizer"
+_PICKLED = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
+_ENCODER, _TABLE, _KEPT, _GATES = "encoder.model.", "pieces.embeddings", "pieces.kept", "gates"
+
+
+@dataclass(frozen=True)
+class About:
+    """What a model is, for its card and for those who judge its numbers.
+
+    `language`: the one it was adapted to, if any; `trained_on`: codes of the languages before; `data`: name, split,
+    sentences, words and SHA-256 of each file it learned from; `seeds`, `settings`, `scores`: as they were used and found.
+    All values are plain JSON; a tuple inside them comes back as a list.
+    """
+
+    language: str | None = None
+    trained_on: tuple[str, ...] = ()
+    data: tuple[dict[str, Any], ...] = ()
+    seeds: dict[str, int] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model as it was saved."""
+
+    network: BiaffineParser
+    gates: Float[Tensor, "layers attention_heads"] | None
+    about: About
+
+
+def save(
+    folder: Path,
+    network: BiaffineParser,
+    *,
+    gates: Float[Tensor, "layers attention_heads"] | None,
+    about: About,
+    overwrite: bool = False,
+) -> None:
+    """Writes the model into a new folder; a folder that is there is replaced as a whole, and only with `overwrite`.
+
+    Raises ModelError where the folder is in the way, is no model's, or the disk is full; what was there then stays.
+    """
+    folder = folder.resolve()
+    if _old(folder).exists() and not folder.exists():  # a kill between the two renames below
+        _old(folder).rename(folder)
+    _refuse_to_replace(folder, overwrite=overwrite)
+    fresh, old = folder.with_name(f".{folder.name}.new"), _old(folder)
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        fresh.mkdir(parents=True)
+        _write_parts(fresh, network, gates=gates, about=about)
+        _write_manifest(fresh, network, about=about)
+        for path in _files(fresh):
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+    except Exception as fault:  # the tokenizer's writer raises bare Exceptions for a full disk
+        raise ModelError(f"{folder}: the model could not be written ({fault}); what was there is untouched") from fault
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _old(folder: Path) -> Path:
+    """Where the model before stays while a new one takes its place."""
+    return folder.with_name(f".{folder.name}.old")
+
+
+def _refuse_to_replace(folder: Path, *, overwrite: bool) -> None:
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder / MANIFEST).is_file():
+        raise ModelError(f"{folder} is there and is no model: it is never replaced; choose another folder")
+    if not overwrite:
+        raise ModelError(f"{folder} is there already; choose another folder, or --overwrite")
+
+
+def _write_parts(
+    folder: Path, network: BiaffineParser, *, gates: Float[Tensor, "layers attention_heads"] | None, about: About
+) -> None:
+    encoder = network.encoder
+    table = encoder.model.get_input_embeddings().weight
+    tensors = {n: t for n, t in network.state_dict().items() if t.data_ptr() != table.data_ptr()}
+    tensors |= {_TABLE: table.detach(), _KEPT: encoder.kept}
+    if gates is not None:
+        tensors[_GATES] = gates
+    save_file({n: t.detach().contiguous().cpu() for n, t in tensors.items()}, folder / WEIGHTS)
+    _write_json(folder / "parser.json", asdict(network.config))
+    _write_json(folder / "labels.json", list(network.vocabulary.labels))
+    (folder / "encoder.json").write_text(encoder.config.to_json_string(use_diff=False), encoding="utf-8")
+    encoder.pieces.tokenizer.save_pretrained(folder / TOKENIZER)
+    (folder / CARD).write_text(card(about, encoder=encoder.name), encoding="utf-8")
+
+
+def _write_manifest(folder: Path, network: BiaffineParser, *, about: About) -> None:
+    files = {
+        p.relative_to(folder).as_posix(): {"sha256": sha256_of(p), "bytes": p.stat().st_size} for p in _files(folder)
+    }
+    encoder = network.encoder
+    identity = {"name": encoder.name, "fingerprint": encoder.identity}
+    manifest = {"format": FORMAT, "versions": versions(), "machine": machine(), "encoder": identity, "files": files}
+    manifest["about"] = asdict(about)
+    _write_json(folder / MANIFEST, {**manifest, "sha256": _seal(manifest)})
+
+
+def _seal(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of the manifest's own text, as it is without this entry."""
+    return hashlib.sha256(_as_json({k: v for k, v in manifest.items() if k != "sha256"}).encode()).hexdigest()
+
+
+def load(folder: Path, *, device: torch.device | str = "cpu") -> Loaded:
+    """Returns the model of a folder, every file checked against the manifest first.
+
+    Raises ModelError that names the file for a damaged, missing, foreign or pickled one. Files that are not the model's
+    are not looked at, but for those beside the tokenizer's, which would be read with it.
+    """
+    manifest = _checked_manifest(folder)
+    tensors = load_file(folder / WEIGHTS)
+    weights = {n.removeprefix(_ENCODER): t for n, t in tensors.items() if n.startswith(_ENCODER)}
+    encoder = build(
+        AutoConfig.for_model(**_read_json(folder / "encoder.json")),
+        weights,
+        table=tensors.pop(_TABLE),
+        kept=tensors.pop(_KEPT),
+        tokenizer=AutoTokenizer.from_pretrained(folder / TOKENIZER),
+        name=manifest["encoder"]["name"],
+        identity=manifest["encoder"]["fingerprint"],
+    )
+    gates = tensors.pop(_GATES, None)
+    config = ParserConfig(**_read_json(folder / "parser.json"))
+    vocabulary = LabelVocabulary(tuple(_read_json(folder / "labels.json")))
+    network = BiaffineParser(encoder, config=config, vocabulary=vocabulary)
+    _fill_(network, {n: t for n, t in tensors.items() if not n.startswith(_ENCODER)}, place=folder / WEIGHTS)
+    about = manifest["about"]
+    about = {**about, "trained_on": tuple(about["trained_on"]), "data": tuple(about["data"])}
+    return Loaded(network.to(device).eval(), gates, About(**{f.name: about[f.name] for f in fields(About)}))
+
+
+def _fill_(network: BiaffineParser, own: Mapping[str, Tensor], *, place: Path) -> None:
+    """Sets the classifier's parameters; all of them, and nothing else, must be there in their shapes."""
+    expected = {n: t.shape for n, t in network.state_dict().items() if not n.startswith("encoder.")}
+    found = {n: t.shape for n, t in own.items()}
+    wrong = sorted(n for n in {*expected, *found} if expected.get(n) != found.get(n))
+    if wrong:
+        raise ModelError(f"{place} does not fit its parser.json and labels.json: {', '.join(wrong[:5])}")
+    network.load_state_dict(own, strict=False)
+
+
+def _checked_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        kept = f"; the model before it is in {_old(folder)}: rename that" if _old(folder).exists() else ""
+        raise ModelError(f"{folder} is {'a file: a model is a folder' if folder.exists() else 'not there'}{kept}")
+    for entry in _files(folder) if path.is_file() else sorted(p for p in folder.iterdir() if p.is_file()):
+        _refuse_pickle(entry)
+    if not path.is_file():
+        foreign = "a model of the transformers library: use it by --encoder"
+        raise ModelError(
+            f"{folder} has no {MANIFEST}: it is {foreign if (folder / 'config.json').exists() else 'no model'}"
+        )
+    manifest = _read_json(path)
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ModelError(f"{path}: not a manifest of format {FORMAT}; the model is of another version, or damaged")
+    if path.read_bytes() != _as_json(manifest).encode() or manifest.get("sha256") != _seal(manifest):
+        raise ModelError(f"{path} is damaged: its text is not the one that was written; get the model anew")
+    for name, expected in manifest["files"].items():
+        _check_file(folder / name, expected)
+    for entry in _files(folder / TOKENIZER):
+        if entry.relative_to(folder).as_posix() not in manifest["files"]:
+            raise ModelError(f"{entry} is not of this model, and would be read with its tokenizer; remove it")
+    return manifest
+
+
+def _refuse_pickle(path: Path) -> None:
+    with path.open("rb") as file:
+        if file.read(4).startswith(_PICKLED):
+            raise ModelError(
+                f"{path} is a pickle or an archive of pickles, which could run code when it is read; models here have none: "
+                f"remove it"
+            )
+
+
+def _check_file(path: Path, expected: Mapping[str, Any]) -> None:
+    if not path.is_file():
+        raise ModelError(f"{path} is missing; get the model anew")
+    size, found = path.stat().st_size, sha256_of(path)
+    if found != expected["sha256"]:
+        raise ModelError(
+            f"{path} is damaged: SHA-256 {found[:12]}..., expected {expected['sha256'][:12]}...; {size} bytes, expected "
+            f"{expected['bytes']}; get the model anew"
+        )
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
+
+
+def _as_json(value: object) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(_as_json(value), encoding="utf-8")
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as fault:
+        raise ModelError(f"{path} cannot be read as JSON ({fault}); get the model anew") from fault
+
+
+def card(about: About, *, encoder: str) -> str:
+    """Returns the model card in Markdown: languages, data, seeds, scores."""
+    data = (
+        "\n".join(f"- {', '.join(f'{k}: {v}' for k, v in entry.items())}" for entry in about.data) or "- none recorded"
+    )
+    scores = "\n".join(f"- {name}: {value}" for name, value in about.scores.items()) or "- none recorded"
+    # Quoted: `no`, the code of Norwegian, is a boolean in YAML.
+    languages = "\n".join(f'- "{code}"' for code in dict.fromkeys([*about.trained_on, *filter(None, [about.language])]))
+    head = "---\nlibrary_name: sublingual\ntags:\n- dependency-parsing\n- universal-dependencies\n"
+    return (
+        f"{head}{f'language:{chr(10)}{languages}{chr(10)}' if languages else ''}---\n\n# A sublingual dependency parser\n\n"
+        f"{about.note}\n\nEncoder: {encoder}. Trained on: {', '.join(about.trained_on) or 'nothing recorded'}. "
+        f"Adapted to: {about.language or 'no language'}.\n\n## Data\n\n{data}\n\n## Scores\n\n{scores}\n\n"
+        f"## Seeds\n\n{json.dumps(about.seeds)}\n"
+    )

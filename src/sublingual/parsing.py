@@ -1,0 +1,175 @@
+"""The spine: sentences -> pieces -> scores -> trees -> sentences."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from huggingface_hub import HfApi, snapshot_download
+from jaxtyping import Float
+from torch import Tensor
+
+from sublingual.data.batches import Batch, Encoded, micro_batches, pack
+from sublingual.data.conllu import Sentence
+from sublingual.decoding import decode_batch, decode_labels
+from sublingual.errors import ModelError
+from sublingual.model import checkpoint
+from sublingual.model.checkpoint import About
+from sublingual.model.parser import BiaffineParser, Scores
+from sublingual.runtime import autocast
+
+BUDGET = 2048
+
+
+def parse(
+    network: BiaffineParser,
+    sentences: Sequence[Sentence],
+    *,
+    gates: Float[Tensor, "layers attention_heads"] | None = None,
+    precision: str = "fp32",
+    budget: int = BUDGET,
+    drop_deps: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> list[Sentence]:
+    """Returns the sentences with HEAD and DEPREL predicted, in the order given; all else stays as it was read.
+
+    Their own heads and labels are not looked at. A trimmed network takes in the pieces that it lacks (`Encoder.admit_`).
+    `gates` restricts the encoder to one subnetwork; `budget` is the number of pieces that go through it at once; `progress`
+    is told how many sentences were done. With fp32 the trees do not depend on the budget or on the neighbours of a
+    sentence. Raises ModelError for scores that are not finite.
+    """
+    if not sentences:
+        return []
+    encoded = network.encode(sentences, gold=False)
+    places = {id(e): i for i, e in enumerate(encoded)}
+    parsed: list[Sentence | None] = [None] * len(sentences)
+    training = network.training
+    network.eval()
+    try:
+        for run in micro_batches(encoded, budget=budget):
+            for e, tree in zip(run, _parse_run(network, run, gates, precision, drop_deps), strict=True):
+                parsed[places[id(e)]] = tree
+            if progress is not None:
+                progress(len(run))
+    finally:
+        network.train(training)
+    return [sentence for sentence in parsed if sentence is not None]
+
+
+def _parse_run(
+    network: BiaffineParser,
+    run: list[Encoded],
+    gates: Float[Tensor, "layers attention_heads"] | None,
+    precision: str,
+    drop_deps: bool,
+) -> list[Sentence]:
+    batch = pack(run).to(network.device)
+    with torch.inference_mode(), autocast(network.device, precision=precision):
+        scores = network(batch, None if gates is None else gates.to(batch.pieces.device).expand(len(batch), -1, -1))
+        heads = decode_batch(scores.arcs.cpu().numpy(), np.array([e.n_words for e in run])).heads
+        labels = _labels(network, batch, scores, heads)
+    trees = []
+    at = 0
+    for e, row in zip(run, heads, strict=True):
+        names = [network.vocabulary.labels[i] for i in labels[at : at + e.n_words]]
+        trees.append(e.sentence.with_tree(row[: e.n_words].tolist(), names, drop_deps=drop_deps))
+        at += e.n_words
+    return trees
+
+
+def _labels(network: BiaffineParser, batch: Batch, scores: Scores, heads: np.ndarray) -> np.ndarray:
+    """The labels of all words of the batch, scored for the chosen arcs only."""
+    words = torch.nonzero(batch.word_mask)  # [words, 2]
+    chosen = torch.from_numpy(heads).to(network.device)[words[:, 0], words[:, 1]]
+    dependents = torch.stack([words[:, 0], words[:, 1] + 1], dim=1)
+    found = network.label_scores(scores, dependents=dependents, heads=chosen)
+    return decode_labels(found.cpu().numpy(), chosen.cpu().numpy(), root=network.vocabulary.root)
+
+
+@dataclass(frozen=True)
+class Parser:
+    """A parser as users hold it: the network, the subnetwork it runs in (None: the full encoder), and what it is.
+
+    Raises ModelError for gates that are not the encoder's number of layers and attention heads.
+
+    >>> parser = Parser.from_pretrained("models/faroese")      # doctest: +SKIP
+    >>> parser.parse(read_conllu("new.conllu", heads="ignored"))      # doctest: +SKIP
+    """
+
+    network: BiaffineParser
+    gates: Float[Tensor, "layers attention_heads"] | None = None
+    about: About = About()
+
+    def __post_init__(self) -> None:
+        encoder = self.network.encoder
+        shape = (encoder.n_layers, encoder.n_attention_heads)
+        if self.gates is not None and self.gates.shape != shape:
+            raise ModelError(f"gates of shape {tuple(self.gates.shape)}; the encoder {encoder.name!r} has {shape}")
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, *, device: torch.device | str = "cpu") -> Parser:
+        """Returns the parser of a folder, or of a Hub repository of that name where no such folder is.
+
+        Raises ModelError for a model that is not there, damaged, foreign or pickled.
+        """
+        loaded = checkpoint.load(_local(name), device=device)
+        return cls(loaded.network, loaded.gates, loaded.about)
+
+    def save_pretrained(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Writes the parser into a new folder, all or nothing; raises ModelError where it is there already."""
+        checkpoint.save(Path(folder), self.network, gates=self.gates, about=self.about, overwrite=overwrite)
+
+    def push_to_hub(self, repo_id: str, *, private: bool = False) -> str:
+        """Uploads the parser to the Hub and returns its address there; raises ModelError where the Hub refuses it."""
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "model"
+            self.save_pretrained(folder)
+            try:
+                api = HfApi()
+                address = api.create_repo(repo_id, private=private, exist_ok=True)
+                api.upload_folder(repo_id=repo_id, folder_path=folder)
+            except Exception as fault:  # the Hub's library lets its HTTP client's errors through, whichever that is
+                raise ModelError(
+                    f"the Hub did not take {repo_id!r} ({_first_line(fault)}); log in with `hf auth login`, and mind the name"
+                ) from fault
+        return str(address)
+
+    def parse(
+        self,
+        sentences: Sequence[Sentence],
+        *,
+        precision: str = "fp32",
+        budget: int = BUDGET,
+        drop_deps: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Sentence]:
+        """Returns the sentences with predicted trees; see `parse`."""
+        return parse(
+            self.network,
+            sentences,
+            gates=self.gates,
+            precision=precision,
+            budget=budget,
+            drop_deps=drop_deps,
+            progress=progress,
+        )
+
+
+def _local(name: str | Path) -> Path:
+    if Path(name).exists():
+        return Path(name)
+    try:
+        return Path(snapshot_download(str(name)))
+    except (OSError, ValueError) as fault:
+        raise ModelError(
+            f"no folder {str(name)!r} here, and the Hub gave no such model ({_first_line(fault)}); give the folder of a model, "
+            f"or a Hub name and a connection to it"
+        ) from fault
+
+
+def _first_line(fault: Exception) -> str:
+    return next(iter(str(fault).splitlines()), type(fault).__name__)

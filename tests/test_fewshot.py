@@ -1,0 +1,131 @@
+"""Few-shot testing as a library: one record a seed, equal sentences for both systems, the rows of the summary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean, stdev
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sublingual.adaptation import AdaptConfig
+from sublingual.data.conllu import Sentence, write_conllu
+from sublingual.data.embedded import embedded
+from sublingual.data.treebanks import Treebank, treebank_at
+from sublingual.errors import DataError
+from sublingual.fewshot import fewshot, summary, write_record
+from sublingual.parsing import Parser
+from sublingual.scoring import score
+
+if TYPE_CHECKING:
+    from sublingual.model.parser import BiaffineParser
+
+FEW = AdaptConfig(steps=2, precision="fp32")
+
+
+@pytest.fixture
+def parser(tiny_parser: Callable[..., BiaffineParser]) -> Parser:
+    return Parser(tiny_parser())
+
+
+@pytest.fixture
+def treebank(tmp_path: Path, demo: Callable[..., list[Sentence]]) -> Treebank:
+    """Twelve Turkish test sentences, two of which have the same words as others, and no dev."""
+    folder = tmp_path / "UD_Turkish-Own"
+    folder.mkdir()
+    found = demo("Turkish", 10)
+    write_conllu([*found, found[0], found[1]], folder / "tr_own-ud-test.conllu")
+    return treebank_at(folder)
+
+
+def test_a_record_a_seed_with_scores_of_the_same_sentences(parser: Parser, treebank: Treebank) -> None:
+    records = list(fewshot(parser, treebank, seeds=[4, 2], config=FEW, n=5))
+    assert [record["support_seed"] for record in records] == [4, 2]
+    test = treebank.sentences("test")
+    for record in records:
+        assert len(record["support"]) == 5
+        assert record["sentences"] + record["repeated_left_out"] == 7
+        words = {s.words for s in test if s.sent_id in record["support"]}
+        left = [s for s in test if s.words not in words]
+        assert record["zero_shot"] == score(left, parser.parse(left)).as_dict()
+        assert record["adapted"]["n_words"] == record["zero_shot"]["n_words"] == sum(len(s.words) for s in left)
+        assert record["training_seed"] is None
+
+
+def test_keeping_repeated_sentences_scores_them(parser: Parser, treebank: Treebank) -> None:
+    (record,) = fewshot(parser, treebank, seeds=[0], config=FEW, n=5, keep_repeated=True)
+    assert (record["sentences"], record["repeated_left_out"]) == (7, 0)
+
+
+def test_seeds_do_not_depend_on_each_other(parser: Parser, treebank: Treebank) -> None:
+    both = list(fewshot(parser, treebank, seeds=[0, 1], config=FEW, n=5))
+    (alone,) = fewshot(parser, treebank, seeds=[1], config=FEW, n=5)
+    clocks = {"seconds", "cpu_seconds"}
+    assert {k: v for k, v in both[1].items() if k not in clocks} == {k: v for k, v in alone.items() if k not in clocks}
+
+
+def test_without_steps_adapted_is_zero_shot(parser: Parser, treebank: Treebank) -> None:
+    (record,) = fewshot(parser, treebank, seeds=[0], config=AdaptConfig(steps=0), n=5)
+    assert record["adapted"] == record["zero_shot"]
+    assert record["loss"] == {}
+
+
+def test_a_treebank_of_no_known_language_has_no_transfer(parser: Parser, treebank: Treebank) -> None:
+    folder = treebank.folder.rename(treebank.folder.with_name("UD_Elvish-Own"))
+    (record,) = fewshot(parser, treebank_at(folder), seeds=[0], config=FEW, n=5)
+    assert record["transfer"] is None
+    assert summary([record])[0]["similarity"] is None
+
+
+def test_new_labels_are_in_the_record(parser: Parser, treebank: Treebank) -> None:
+    (file,) = treebank.files("test")
+    file.write_text(file.read_text("utf-8").replace("\troot\t", "\troot:zzz\t"), encoding="utf-8")
+    (record,) = fewshot(parser, treebank, seeds=[0], config=FEW, n=5)
+    assert record["new_labels"] == ["root:zzz"]
+
+
+def test_a_treebank_without_test_is_refused(parser: Parser, tmp_path: Path) -> None:
+    folder = tmp_path / "UD_English-Own"
+    folder.mkdir()
+    write_conllu(embedded("English-Demo").sentences("dev"), folder / "en_own-ud-dev.conllu")
+    with pytest.raises(DataError, match="no test split; there is dev"):
+        next(fewshot(parser, treebank_at(folder), seeds=[0]))
+
+
+def made_up(treebank: str, zero: float, adapted: float) -> dict[str, Any]:
+    return {
+        "treebank": treebank,
+        "transfer": {"code": "no", "similarity": 0.9},
+        "zero_shot": {"las": {"f1": zero}},
+        "adapted": {"las": {"f1": adapted}},
+        "sentences": 30,
+    }
+
+
+def test_the_summary_is_mean_and_sample_deviation_by_treebank_in_order() -> None:
+    records = [made_up("B", 10, 20), made_up("A", 1, 2), made_up("B", 12, 29), made_up("B", 11, 26)]
+    rows = summary(records)
+    assert [row["treebank"] for row in rows] == ["B", "A"]
+    assert rows[0] == {
+        "treebank": "B",
+        "transfer": "no",
+        "similarity": 0.9,
+        "zero_shot_las": 11,
+        "adapted_las": round(mean([20, 29, 26]), 2),
+        "sd": round(stdev([20, 29, 26]), 2),
+        "seeds": 3,
+        "sentences": 30,
+    }
+    assert rows[1]["sd"] is None
+    assert summary([]) == []
+
+
+def test_records_are_lines_of_json(tmp_path: Path) -> None:
+    records: list[dict[str, Any]] = [{"support": ["sætning-1"]}, {"support": ["b"]}]
+    for record in records:
+        write_record(tmp_path / "r.jsonl", record)
+    text = (tmp_path / "r.jsonl").read_text("utf-8")
+    assert [json.loads(line) for line in text.splitlines()] == records
+    assert "sætning-1" in text
