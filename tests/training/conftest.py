@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
 import pytest
+from tqdm import tqdm
+
+# The library's own lock is one that processes share: a child killed while it draws a bar would hold it for ever.
+tqdm.set_lock(threading.RLock())
 
 
 @pytest.fixture
@@ -40,6 +45,7 @@ def ended(child: int) -> int:
 
 def _child(work: Callable[[], object]) -> NoReturn:
     code = 1
+    tqdm.set_lock(threading.RLock())  # the parent's may be held, by a thread that a fork does not copy
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         work()
