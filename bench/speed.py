@@ -91,7 +91,7 @@ def training(network: BiaffineParser, sentences: Sequence[object], precision: st
 
     def step(batch: Batch) -> None:
         with autocast(network.device, precision=precision):
-            loss = network.loss(batch).total / batch.n_words
+            loss = network.loss(batch).total / batch.n_annotated
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained(network.parameters()), 5.0)
         adamw.step()
@@ -117,7 +117,7 @@ def gates_cost(network: BiaffineParser, sentences: Sequence[object], *, repeats:
     ones = torch.ones(len(batch), network.encoder.n_layers, network.encoder.n_attention_heads)
 
     def step(gates: torch.Tensor | None) -> None:
-        (network.loss(batch, gates).total / batch.n_words).backward()
+        (network.loss(batch, gates).total / batch.n_annotated).backward()
         network.zero_grad()
 
     step(None), step(ones)

@@ -20,7 +20,7 @@ from sublingual.demo_page import WARNING, DemoResult, LanguageResult, curve, pag
 from sublingual.languages import nearest
 from sublingual.parsing import Parser
 from sublingual.scoring import score
-from sublingual.training.finetune import Progress
+from sublingual.training.loop import Progress
 
 VOID = {"meta", "br"}
 

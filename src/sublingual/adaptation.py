@@ -18,7 +18,7 @@ from sublingual.data.conllu import Sentence
 from sublingual.errors import ConfigError, DataError, TrainingError
 from sublingual.model.parser import BiaffineParser
 from sublingual.parsing import Parser
-from sublingual.runtime import autocast, keep_memory
+from sublingual.runtime import autocast, forked_random, keep_memory
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,7 @@ def adapt(
     encoded = network.encode(support, gold=True)
     network.requires_grad_(True)
     network.encoder.model.get_input_embeddings().requires_grad_(config.embeddings)
-    devices = [network.device.index or 0] if network.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with forked_random(network.device):
         torch.manual_seed(seed)
         losses = adapt_(network, encoded, config=config, gates=parser.gates, progress=progress)
     network.eval()

@@ -27,7 +27,8 @@ from sublingual.model.sources import BUNDLED
 from sublingual.parsing import Parser
 from sublingual.runtime import machine, versions
 from sublingual.scoring import score
-from sublingual.training.finetune import FinetuneConfig, Progress
+from sublingual.training.finetune import FinetuneConfig
+from sublingual.training.loop import Progress
 from sublingual.training.optim import OptimConfig
 from sublingual.training.stage1 import TrainConfig, described, train
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import platform
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
@@ -62,6 +63,13 @@ def autocast(where: torch.device, *, precision: str) -> AbstractContextManager[o
     if resolve_precision(precision, where) == "fp32":
         return nullcontext()
     return torch.autocast(where.type, dtype=torch.bfloat16)
+
+
+@contextmanager
+def forked_random(where: torch.device) -> Iterator[None]:
+    """Inside, torch's random state may be seeded and drawn from; after it, it is as before."""
+    with torch.random.fork_rng(devices=[where.index or 0] if where.type == "cuda" else []):
+        yield
 
 
 def keep_memory() -> None:

@@ -157,7 +157,7 @@ def test_demo_passes_its_options_on_and_shows_the_table(
     from sublingual import demo
     from sublingual.demo_page import DemoResult, LanguageResult
     from sublingual.scoring import score
-    from sublingual.training.finetune import Progress
+    from sublingual.training.loop import Progress
 
     gold = tuple(english[:5])
     language = LanguageResult(

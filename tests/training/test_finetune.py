@@ -29,8 +29,9 @@ from sublingual.errors import ConfigError, DataError, TrainingError
 from sublingual.model.parser import BiaffineParser
 from sublingual.parsing import parse
 from sublingual.scoring import score
-from sublingual.training import finetune
-from sublingual.training.finetune import FinetuneConfig, Progress, finetune_
+from sublingual.training import finetune, loop
+from sublingual.training.finetune import FinetuneConfig, finetune_
+from sublingual.training.loop import Progress
 from sublingual.training.optim import OptimConfig
 from sublingual.training.runs import CHECKPOINT, METRICS, only_run_in
 
@@ -495,7 +496,7 @@ def test_a_full_disk_keeps_the_old_checkpoint_and_says_so(
     work: Callable[..., BiaffineParser], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = digest(work(tmp_path / "whole"))
-    real = finetune.save_checkpoint
+    real = loop.save_checkpoint
     with monkeypatch.context() as patch:
         from sublingual.training import runs
 
@@ -508,7 +509,7 @@ def test_a_full_disk_keeps_the_old_checkpoint_and_says_so(
                 patch.setattr(runs, "save_file", full)
             real(folder, state)
 
-        patch.setattr(finetune, "save_checkpoint", save)
+        patch.setattr(loop, "save_checkpoint", save)
         with pytest.raises(
             TrainingError, match=r"step 8 could not be written .*No space left.* the one before is whole"
         ):
@@ -529,7 +530,7 @@ def test_a_disk_too_small_is_refused_before_the_first_step(
 def test_the_size_of_a_checkpoint_is_foreseen(work: Callable[..., BiaffineParser], tmp_path: Path) -> None:
     foreseen: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finetune, "refuse_full_disk", lambda folder, size: foreseen.append(size))
+        patch.setattr(loop, "refuse_full_disk", lambda folder, size: foreseen.append(size))
         work(tmp_path, replace(SMALL, select="best"))
     found = (tmp_path / CHECKPOINT).stat().st_size
     assert foreseen[0] <= found <= 1.2 * foreseen[0]

@@ -18,7 +18,8 @@ from sublingual.model.parser import ParserConfig
 from sublingual.parsing import parse
 from sublingual.scoring import score
 from sublingual.training import stage1
-from sublingual.training.finetune import FinetuneConfig, Progress
+from sublingual.training.finetune import FinetuneConfig
+from sublingual.training.loop import Progress
 from sublingual.training.stage1 import TrainConfig, config_for, described, train
 
 TRAIN = embedded("English-Demo").files("train")[0]

@@ -18,7 +18,7 @@ from sublingual.data.treebanks import Split, find, treebank_at
 from sublingual.errors import DataError
 
 if TYPE_CHECKING:
-    from sublingual.training.finetune import Progress as TrainingProgress
+    from sublingual.training.loop import Progress as TrainingProgress
 
 Ud = Annotated[
     Path | None, typer.Option("--ud", help="Folder of a UD release (default: $SUBLINGUAL_UD, or the imported).")

@@ -11,7 +11,7 @@ from rich.progress import TextColumn
 from sublingual.cli.common import Seed, Threads, bar, say, set_threads, table
 
 if TYPE_CHECKING:
-    from sublingual.training.finetune import Progress
+    from sublingual.training.loop import Progress
 
 
 def demo(

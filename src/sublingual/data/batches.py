@@ -72,9 +72,14 @@ class Batch:
         return int(self.word_mask.sum())
 
     @property
+    def annotated(self) -> Int[Tensor, "batch"]:
+        """The words of each sentence that count in the loss."""
+        return (self.heads >= 0).sum(dim=1)
+
+    @property
     def n_annotated(self) -> int:
-        """The words that count in the loss."""
-        return int((self.heads >= 0).sum())
+        """The words of all sentences that count in the loss."""
+        return int(self.annotated.sum())
 
     def to(self, device: torch.device | str) -> Batch:
         """Returns the batch with its tensors on the device."""

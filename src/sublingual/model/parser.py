@@ -63,16 +63,20 @@ class Scores:
 
 @dataclass(frozen=True)
 class Loss:
-    """Summed negative log-likelihoods of annotated heads and of labels at gold heads, and the words they count."""
+    """Each sentence's negative log-likelihoods of annotated heads and of labels at gold heads, summed over its words."""
 
-    arcs: Float[Tensor, ""]
-    labels: Float[Tensor, ""]
-    n_words: int
+    arcs: Float[Tensor, "batch"]
+    labels: Float[Tensor, "batch"]
+
+    @property
+    def sentences(self) -> Float[Tensor, "batch"]:
+        """The sum of both for each sentence (arcs and labels weigh the same)."""
+        return self.arcs + self.labels
 
     @property
     def total(self) -> Float[Tensor, ""]:
-        """The sum over words of both; divide by the words of the whole step (arcs and labels weigh the same)."""
-        return self.arcs + self.labels
+        """The sum of both over all sentences; divide by the annotated words of the whole step."""
+        return self.sentences.sum()
 
 
 class BiaffineParser(nn.Module):
@@ -154,18 +158,19 @@ class BiaffineParser(nn.Module):
         ).float()
 
     def loss(self, batch: Batch, gates: Float[Tensor, "batch layers attention_heads"] | None = None) -> Loss:
-        """Returns the loss of a batch; words without an annotated head or label are left out of it."""
+        """Returns the loss of each sentence; words without an annotated head or label are left out of it."""
         scores = self(batch, gates)
         sentence, word = torch.nonzero(batch.heads >= 0, as_tuple=True)
         heads = batch.heads[sentence, word]
-        arcs = nn.functional.cross_entropy(scores.arcs[sentence, word + 1], heads, reduction="sum")
+        arcs = nn.functional.cross_entropy(scores.arcs[sentence, word + 1], heads, reduction="none")  # [words]
         gold = batch.labels[sentence, word]
         known = gold >= 0
         chosen = torch.stack([sentence, word + 1], dim=1)[known]
         labels = nn.functional.cross_entropy(
-            self.label_scores(scores, dependents=chosen, heads=heads[known]), gold[known], reduction="sum"
+            self.label_scores(scores, dependents=chosen, heads=heads[known]), gold[known], reduction="none"
         )
-        return Loss(arcs, labels, len(heads))
+        none = arcs.new_zeros(len(batch))
+        return Loss(none.index_add(0, sentence, arcs), none.index_add(0, sentence[known], labels))
 
     def with_labels(self, labels: Sequence[str]) -> BiaffineParser:
         """Returns a parser that also knows these labels, each starting from its base relation; shares the other parts."""

@@ -88,6 +88,20 @@ def rate_factor(schedule: Schedule, *, steps: int, warmup: float) -> Callable[[i
     raise ConfigError(f"unknown schedule {schedule!r}; allowed: cosine, inverse-sqrt, constant")
 
 
+class Rates:
+    """The learning rates of an optimizer's groups along a schedule."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, config: OptimConfig, *, steps: int) -> None:
+        self.optimizer = optimizer
+        self.base = [float(group["lr"]) for group in optimizer.param_groups]
+        self.factor = rate_factor(config.schedule, steps=steps, warmup=config.warmup)
+
+    def set_(self, step: int) -> None:
+        """Sets the rates of the step counted from 0 (changes the optimizer's groups)."""
+        for group, rate in zip(self.optimizer.param_groups, self.base, strict=True):
+            group["lr"] = rate * self.factor(step)
+
+
 def thaw_(network: BiaffineParser, config: OptimConfig, *, step: int) -> None:
     """Freezes or thaws the encoder's layers for this step (changes their `requires_grad`)."""
     layers = encoder_layers(network)

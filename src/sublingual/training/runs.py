@@ -14,14 +14,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from sublingual.data.batches import Sampler
 from sublingual.errors import TrainingError
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -116,19 +115,36 @@ def _board(folder: Path, from_step: int) -> Any:
     return SummaryWriter(str(folder), purge_step=from_step + 1)
 
 
+@runtime_checkable
+class Draws(Protocol):
+    """What draws a run's batches: `data.batches.Sampler`, or several of them."""
+
+    def state(self) -> dict[str, Tensor]: ...
+
+    def restore_(self, state: dict[str, Tensor]) -> None: ...
+
+
 @dataclass
 class State:
     """All that a run's future depends on: saved and restored together. `best` are the weights kept so far, if any.
 
     `notes` are JSON values; `notes["run"]` says whose state it is, and no other run's is restored into it.
+    `keeps_best`: the run will keep its best weights as well, which its checkpoints need room for.
     """
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
-    sampler: Sampler
+    sampler: Draws
     step: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    keeps_best: bool = False
+
+    def most_bytes(self) -> int:
+        """Returns the size of a checkpoint at most: the weights, two moments of those that are trained, the best weights."""
+        weights = sum(t.nbytes for t in self.network.state_dict().values())
+        moments = 2 * sum(p.nbytes for group in self.optimizer.param_groups for p in group["params"])
+        return weights + moments + (weights if self.keeps_best else 0)
 
     def tensors(self) -> dict[str, Tensor]:
         """Returns every tensor of the state, torch's random state among them, by name."""

@@ -17,7 +17,8 @@ from sublingual.model.encoder import load_encoder
 from sublingual.model.parser import ParserConfig, new_parser
 from sublingual.model.sources import BUNDLED, DEFAULT_ENCODER
 from sublingual.parsing import Parser
-from sublingual.training.finetune import FinetuneConfig, Finetuned, Progress, finetune_
+from sublingual.training.finetune import FinetuneConfig, Finetuned, finetune_
+from sublingual.training.loop import Progress
 
 
 @dataclass(frozen=True)

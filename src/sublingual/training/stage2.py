@@ -1,0 +1,227 @@
+"""Stage 2 (section 4.2): train a parser on several languages, each in its subnetwork. The six systems differ in two
+arguments: the gates, and the outer loop."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from sublingual.adaptation import AdaptConfig
+from sublingual.data.batches import Encoded, Sampler
+from sublingual.data.conllu import Sentence
+from sublingual.errors import ConfigError, DataError
+from sublingual.model.parser import BiaffineParser
+from sublingual.runtime import forked_random, keep_memory, resolve_precision
+from sublingual.subnetworks.dynamic import DynamicConfig, LanguageGates
+from sublingual.training.finetune import made_of
+from sublingual.training.joint import joint_gradients_
+from sublingual.training.loop import Pace, Progress, Step, refuse_divergence, run_
+from sublingual.training.meta import meta_gradients_
+from sublingual.training.optim import OptimConfig, Rates, optimizer, trained
+from sublingual.training.runs import State, only_run_in
+
+Loop = Literal["joint", "meta"]
+
+
+@dataclass(frozen=True)
+class Stage2Config:
+    """How stage 2 trains; the defaults are the paper's (section 4.2, 4.4; Table 7), `inner` counts for the meta loop alone.
+
+    `steps`: iterations of the joint loop (the paper: 1,000) or episodes (500). `batch`: sentences of each language in an
+    iteration, or in a support and in a query set. `outer`: Adam for the parameters, without weight decay or clipping
+    (docs/protocol.md 1C). `dynamic`: how gates are learned, where they are. Raises ConfigError for impossible numbers.
+    """
+
+    steps: int = 1000
+    batch: int = 20
+    seed: int = 0
+    outer: OptimConfig = field(
+        default_factory=lambda: OptimConfig(
+            encoder_rate=5e-5, classifier_rate=5e-4, weight_decay=0.0, beta2=0.999, clip=float("inf")
+        )
+    )
+    inner: AdaptConfig = field(
+        default_factory=lambda: AdaptConfig(
+            optimizer="sgd", encoder_rate=1e-5, classifier_rate=5e-4, clip=float("inf"), precision="auto"
+        )
+    )
+    dynamic: DynamicConfig = field(default_factory=DynamicConfig)
+    checkpoint_every: int = 10
+    budget: int = 4096
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "checkpoint_every", "budget"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} {getattr(self, name)}: it is 1 or more")
+
+
+@dataclass(frozen=True)
+class Stage2:
+    """What a run gave: seconds of processor time and steps that were done here, gates changed by language since the start."""
+
+    cpu_seconds: float
+    steps: int
+    changed: Mapping[str, int]
+
+
+def stage2_(
+    network: BiaffineParser,
+    gates: LanguageGates,
+    data: Mapping[str, Sequence[Sentence]],
+    *,
+    loop: Loop,
+    config: Stage2Config,
+    folder: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    observe: Observer | None = None,
+) -> Stage2:
+    """Trains the network and learned gates in place and returns what came of it.
+
+    `data` has the sentences of every language of the gates. All systems of one seed see the same batches in the same
+    order. With a folder the run resumes as `finetune_` does. `observe` sees each language's gradients (section 7.2).
+    Raises DataError for a language without annotated sentences, TrainingError for a loss that is not finite (naming
+    language and sentences), for a folder in use or of another run, for a full disk.
+    """
+    for language in gates.languages:
+        if not any(head is not None for sentence in data.get(language, ()) for head in sentence.heads):
+            raise DataError(
+                f"no annotated sentence of {language} to train on; give a treebank, or leave the language out"
+            )
+    resolve_precision(config.precision, network.device)
+    keep_memory()
+    encoded = {language: network.encode(data[language], gold=True) for language in gates.languages}
+    held = nullcontext() if folder is None else only_run_in(folder)
+    with held, forked_random(network.device):
+        began, run = time.process_time(), _Run(network, gates, encoded, loop, config, folder, observe)
+        pace = Pace(config.steps, config.steps, config.checkpoint_every)
+        steps = run_(run.state, run.step, pace=pace, folder=folder, progress=progress)
+        network.eval()
+        return Stage2(time.process_time() - began, steps, gates.changed())
+
+
+Observer = Callable[[int, int, Sequence[Tensor | None]], None]
+"""Told the step, the index of a language, and the gradients of its loss for the network's trained parameters."""
+
+
+class Draws:
+    """One sampler a language, each with random numbers of its own: what one language draws does not depend on the others."""
+
+    def __init__(self, sizes: Mapping[str, int], *, batch: int, seed: int) -> None:
+        self.samplers = {
+            language: Sampler(n, size=batch, generator=torch.Generator().manual_seed(_seed(seed, language)))
+            for language, n in sizes.items()
+        }
+
+    def draw(self) -> dict[str, list[int]]:
+        return {language: sampler.draw() for language, sampler in self.samplers.items()}
+
+    def state(self) -> dict[str, Tensor]:
+        return {f"{code}.{name}": t for code, s in self.samplers.items() for name, t in s.state().items()}
+
+    def restore_(self, state: dict[str, Tensor]) -> None:
+        for code, sampler in self.samplers.items():
+            sampler.restore_({n.removeprefix(f"{code}."): t for n, t in state.items() if n.startswith(f"{code}.")})
+
+
+def _seed(seed: int, language: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed} {language}".encode()).digest()[:7], "little")
+
+
+class _Run:
+    """What one iteration or one episode is."""
+
+    def __init__(
+        self,
+        network: BiaffineParser,
+        gates: LanguageGates,
+        encoded: Mapping[str, Sequence[Encoded]],
+        loop: Loop,
+        config: Stage2Config,
+        folder: Path | None,
+        observe: Observer | None,
+    ) -> None:
+        self.network, self.gates, self.encoded, self.loop, self.config = network, gates, encoded, loop, config
+        self.folder, self.observe = folder, observe
+        torch.manual_seed(config.seed)
+        self.draws = Draws({code: len(e) for code, e in encoded.items()}, batch=config.batch, seed=config.seed)
+        adam = optimizer(network, config.outer)
+        learned = trained(gates.parameters())
+        if learned:
+            adam.add_param_group({"name": "gates", "params": learned, "lr": config.dynamic.rate, "weight_decay": 0.0})
+        both = nn.ModuleDict({"parser": network, "gates": gates})
+        self.state = State(both, adam, self.draws, notes={"run": self._identity()})
+        self.rates = Rates(adam, config.outer, steps=config.steps)
+
+    def step(self) -> Step:
+        c, adam = self.config, self.state.optimizer
+        self.rates.set_(self.state.step)
+        before = self.gates.binary()
+        drawn = [self._draw() for _ in range(1 if self.loop == "joint" else 2)]
+        losses, values = self._joint(drawn[0]) if self.loop == "joint" else self._meta(*drawn)
+        norm = float(torch.nn.utils.clip_grad_norm_(trained(self.network.parameters()), c.outer.clip))
+        mean = sum(losses) / len(losses)
+        refuse_divergence(
+            mean, norm, step=self.state.step + 1, places=self._places(losses, drawn[-1]), folder=self.folder
+        )
+        adam.step()
+        adam.zero_grad(set_to_none=True)
+        switched = (self.gates.binary() != before).sum(dim=(1, 2)).tolist()
+        for code, loss, n in zip(self.gates.languages, losses, switched, strict=True):
+            values |= {f"loss_{code}": loss, f"switched_{code}": float(n)}
+        n_pieces = sum(e.n_pieces for batches in drawn for batch in batches for e in batch)
+        return Step(mean, n_pieces, values)
+
+    def _draw(self) -> list[list[Encoded]]:
+        return [[self.encoded[code][i] for i in chosen] for code, chosen in self.draws.draw().items()]
+
+    def _joint(self, batches: list[list[Encoded]]) -> tuple[list[float], dict[str, float]]:
+        c = self.config
+        return joint_gradients_(self.network, self.gates, batches, budget=c.budget, precision=c.precision), {}
+
+    def _meta(
+        self, supports: list[list[Encoded]], queries: list[list[Encoded]]
+    ) -> tuple[list[float], dict[str, float]]:
+        c, step, observe = self.config, self.state.step, self.observe
+        episode = meta_gradients_(
+            self.network,
+            self.gates,
+            supports,
+            queries,
+            inner=c.inner,
+            budget=c.budget,
+            precision=c.precision,
+            observe=None if observe is None else lambda i, gradients: observe(step, i, gradients),
+        )
+        values: dict[str, float] = {}
+        for code, before, after in zip(self.gates.languages, episode.before, episode.after, strict=True):
+            values |= {f"support_before_{code}": before, f"support_after_{code}": after}
+        return episode.query, values
+
+    def _places(self, losses: Sequence[float], batches: Sequence[Sequence[Encoded]]) -> str:
+        """The sentences of the languages whose loss is not finite, or of all where only the gradient is not."""
+        named = zip(self.gates.languages, losses, batches, strict=True)
+        entries = [(code, batch) for code, loss, batch in named if loss != loss or abs(loss) == float("inf")]
+        entries = entries or list(zip(self.gates.languages, batches, strict=True))
+        return "; ".join(f"{code}: {', '.join(e.sentence.place for e in batch)}" for code, batch in entries)
+
+    def _identity(self) -> str:
+        """A hash of what makes this run this run: loop, settings, gates, sentences, and what the parser is made of."""
+        settings = [self.loop, asdict(self.config), self.gates.start.int().tolist(), type(self.gates).__name__]
+        digest = hashlib.sha256(json.dumps([settings, made_of(self.network)], sort_keys=True).encode())
+        for p in self.network.state_dict().values():
+            digest.update(p.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        for code, encoded in self.encoded.items():
+            digest.update(f"\0{code}\0".encode())
+            for e in encoded:
+                digest.update(e.sentence.to_conllu().encode())
+        return digest.hexdigest()
