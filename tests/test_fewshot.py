@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 
-from sublingual.adaptation import AdaptConfig
+from sublingual.adaptation import AdaptConfig, adapt
 from sublingual.data.conllu import Sentence, write_conllu
 from sublingual.data.embedded import embedded
+from sublingual.data.support import draw_support
 from sublingual.data.treebanks import Treebank, treebank_at
 from sublingual.errors import DataError
 from sublingual.fewshot import fewshot, summary, write_record
@@ -69,14 +72,44 @@ def test_seeds_do_not_depend_on_each_other(parser: Parser, treebank: Treebank) -
 def test_without_steps_adapted_is_zero_shot(parser: Parser, treebank: Treebank) -> None:
     (record,) = fewshot(parser, treebank, seeds=[0], config=AdaptConfig(steps=0), n=5)
     assert record["adapted"] == record["zero_shot"]
-    assert record["loss"] == {}
+    assert record["loss"]["before"] == record["loss"]["after"]
+    assert not record["is_adapted"]
 
 
 def test_a_treebank_of_no_known_language_has_no_transfer(parser: Parser, treebank: Treebank) -> None:
     folder = treebank.folder.rename(treebank.folder.with_name("UD_Elvish-Own"))
     (record,) = fewshot(parser, treebank_at(folder), seeds=[0], config=FEW, n=5)
-    assert record["transfer"] is None
+    assert record["transfer"] == {"method": "full", "code": None, "similarity": None, "gates_off": 0}
     assert summary([record])[0]["similarity"] is None
+
+
+def test_a_parser_with_subnetworks_runs_in_the_nearest_ones(parser: Parser, treebank: Treebank) -> None:
+    off = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    one = replace(parser, subnetworks={"ar": torch.ones(2, 2), "et": off})
+    (record,) = fewshot(one, treebank, seeds=[0], config=FEW, n=5)
+    assert record["transfer"]["code"] == "et"
+    assert (record["transfer"]["method"], record["transfer"]["gates_off"]) == ("nearest", 2)
+    gated = replace(parser, gates=off)
+    rest = [s for s in treebank.sentences("test") if s.sent_id not in record["support"]]
+    left = [
+        s
+        for s in rest
+        if s.words not in {t.words for t in treebank.sentences("test") if t.sent_id in record["support"]}
+    ]
+    assert record["zero_shot"] == score(left, gated.parse(left)).as_dict() != score(left, parser.parse(left)).as_dict()
+    support = draw_support(treebank, treebank.sentences("test"), seed=0, n=5).support
+    parsed = adapt(gated, support, config=FEW, seed=0).parser.parse(left)
+    assert record["adapted"] == score(left, parsed).as_dict()
+
+
+def test_a_cap_scores_the_same_sample_for_every_seed(parser: Parser, treebank: Treebank) -> None:
+    a, b = fewshot(parser, treebank, seeds=[0, 1], config=FEW, n=2, cap=6)
+    assert a["test_sentences"] == b["test_sentences"] == 12
+    assert len(a["scored"]) == a["sentences"] <= 6
+    assert len({*a["scored"], *b["scored"]}) <= 6
+    (whole,) = fewshot(parser, treebank, seeds=[0], config=FEW, n=2, cap=100)
+    assert whole["sentences"] >= 8
+    assert whole["support"] == a["support"]
 
 
 def test_new_labels_are_in_the_record(parser: Parser, treebank: Treebank) -> None:
@@ -94,9 +127,11 @@ def test_a_treebank_without_test_is_refused(parser: Parser, tmp_path: Path) -> N
         next(fewshot(parser, treebank_at(folder), seeds=[0]))
 
 
-def made_up(treebank: str, zero: float, adapted: float) -> dict[str, Any]:
+def made_up(treebank: str, zero: float, adapted: float, *, is_adapted: bool = True) -> dict[str, Any]:
     return {
+        "system": "stage1",
         "treebank": treebank,
+        "is_adapted": is_adapted,
         "transfer": {"code": "no", "similarity": 0.9},
         "zero_shot": {"las": {"f1": zero}},
         "adapted": {"las": {"f1": adapted}},
@@ -109,6 +144,7 @@ def test_the_summary_is_mean_and_sample_deviation_by_treebank_in_order() -> None
     rows = summary(records)
     assert [row["treebank"] for row in rows] == ["B", "A"]
     assert rows[0] == {
+        "system": "stage1",
         "treebank": "B",
         "transfer": "no",
         "similarity": 0.9,
@@ -120,6 +156,11 @@ def test_the_summary_is_mean_and_sample_deviation_by_treebank_in_order() -> None
     }
     assert rows[1]["sd"] is None
     assert summary([]) == []
+
+
+def test_what_did_not_lower_its_support_loss_is_not_reported_as_adapted() -> None:
+    (row,) = summary([made_up("A", 1, 9), made_up("A", 1, 9, is_adapted=False)])
+    assert (row["zero_shot_las"], row["adapted_las"], row["sd"]) == (1, None, None)
 
 
 def test_records_are_lines_of_json(tmp_path: Path) -> None:

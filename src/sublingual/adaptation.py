@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sublingual.data.batches import Encoded, micro_batches, pack
+from sublingual.data.batches import Batch, Encoded, micro_batches, pack
 from sublingual.data.conllu import Sentence
 from sublingual.errors import ConfigError, DataError, TrainingError
 from sublingual.model.parser import BiaffineParser
@@ -55,10 +55,16 @@ class AdaptConfig:
 
 @dataclass(frozen=True)
 class Adapted:
-    """A parser adapted to a support set: `losses` per word before each step, and labels that got a new row."""
+    """A parser adapted to a support set, and labels that got a new row.
+
+    `losses`: the support set's loss per word before each step, as training sees it (with dropout); `before` and `after`:
+    that of the whole set without dropout. Where the second is not below the first, the steps did not adapt it.
+    """
 
     parser: Parser
     losses: tuple[float, ...]
+    before: float
+    after: float
     new_labels: tuple[str, ...]
 
 
@@ -98,9 +104,29 @@ def adapt(
     network.encoder.model.get_input_embeddings().requires_grad_(config.embeddings)
     with forked_random(network.device):
         torch.manual_seed(seed)
+        before = support_loss(network, encoded, config=config, gates=parser.gates)
         losses = adapt_(network, encoded, config=config, gates=parser.gates, progress=progress)
+        after = support_loss(network, encoded, config=config, gates=parser.gates)
+    return Adapted(replace(parser, network=network), losses, before, after, new_labels)
+
+
+@torch.no_grad()
+def support_loss(
+    network: BiaffineParser,
+    support: Sequence[Encoded],
+    *,
+    config: AdaptConfig,
+    gates: Float[Tensor, "layers attention_heads"] | None = None,
+) -> float:
+    """Returns the loss per word of the support set without dropout; leaves the network in eval mode."""
     network.eval()
-    return Adapted(replace(parser, network=network), losses, new_labels)
+    total, n_words = 0.0, 0
+    for run in micro_batches(support, budget=config.budget):
+        batch = pack(run).to(network.device)
+        with autocast(network.device, precision=config.precision):
+            total += network.loss(batch, _expanded(gates, batch)).total.item()
+        n_words += batch.n_annotated
+    return total / max(1, n_words)
 
 
 def adapt_(
@@ -127,8 +153,7 @@ def adapt_(
         total = 0.0
         for batch in batches:
             with autocast(network.device, precision=config.precision):
-                each = None if gates is None else gates.to(network.device).expand(len(batch), -1, -1)
-                loss = network.loss(batch, each).total / n_words
+                loss = network.loss(batch, _expanded(gates, batch)).total / n_words
             total += loss.item()
             loss.backward()
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, config.clip))
@@ -143,6 +168,11 @@ def adapt_(
         if progress is not None:
             progress(k + 1, total)
     return tuple(losses)
+
+
+def _expanded(gates: Tensor | None, batch: Batch) -> Tensor | None:
+    """The same gates for every sentence of the batch."""
+    return None if gates is None else gates.to(batch.pieces.device).expand(len(batch), -1, -1)
 
 
 def _optimizer(network: BiaffineParser, config: AdaptConfig) -> torch.optim.Optimizer:

@@ -1,7 +1,8 @@
 """The main job from end to end on what the package carries: no hub, no network, no real treebank.
 
 English fine-tuning, then for one language near to a training language and one far from all: parsing without adaptation,
-20 steps on 20 sentences, parsing again. What it gives shows that the machinery works; it is no measure of the parser.
+20 steps on 20 sentences, parsing again. Then the paper's idea: subnetworks of two languages, and three systems compared.
+What it gives shows that the machinery works; it is no measure of the parser.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sublingual.data.support import SUPPORT_SIZE, FewShot, draw_support
 from sublingual.data.textfiles import write_text
 from sublingual.data.treebanks import Split, Treebank
 from sublingual.demo_page import DemoResult, LanguageResult, page, record
+from sublingual.demo_systems import SystemsConfig, compare_systems
 from sublingual.languages import nearest, resolve
 from sublingual.model.checkpoint import About
 from sublingual.model.parser import ParserConfig
@@ -63,6 +65,7 @@ class DemoConfig:
     seed: int = 0
     training: TrainConfig = field(default_factory=_training)
     adaptation: AdaptConfig = field(default_factory=_adaptation)
+    systems: SystemsConfig = field(default_factory=lambda: SystemsConfig(adaptation=_adaptation()))
 
     def fine_tuning(self) -> TrainConfig:
         """Returns the training settings with the demo's steps and seed in them."""
@@ -95,14 +98,20 @@ def run_demo(folder: Path, *, config: DemoConfig | None = None, watch: Watch | N
     english = embedded(SOURCE).sentences("test")
     in_english = score(english, base.parse(english))
     results = tuple(_language(base, embedded(name), folder=folder, config=config, watch=watch) for name in TARGETS)
+    systems = compare_systems(base, TARGETS, config=config.systems, seed=config.seed, stage=watch.stage)
     result = DemoResult(
         source=SOURCE,
         source_score=in_english,
         n_training=len(embedded(SOURCE).sentences("train")),
         losses=losses,
         languages=results,
+        systems=systems,
         seed=config.seed,
-        settings={"fine_tuning": asdict(config.fine_tuning()), "adaptation": asdict(config.adaptation)},
+        settings={
+            "fine_tuning": asdict(config.fine_tuning()),
+            "adaptation": asdict(config.adaptation),
+            "systems": asdict(config.systems),
+        },
         seconds=time.monotonic() - began,
         versions=versions(),
         machine=machine(),

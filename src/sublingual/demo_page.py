@@ -15,6 +15,8 @@ from sublingual.data.conllu import Sentence
 from sublingual.drawing import boxed
 from sublingual.languages import Neighbour
 from sublingual.scoring import Score, score, sentence_counts, signature
+from sublingual.subnetworks.gates import Subnetwork
+from sublingual.subnetworks.heatmap import heat_map
 
 WARNING = "Made from embedded toy treebanks; not comparable with scores on real treebanks."
 _SHOWN_WORDS = 12
@@ -64,6 +66,23 @@ class LanguageResult:
 
 
 @dataclass(frozen=True)
+class SystemResult:
+    """One system of stage 2: LAS on the test sentences of its languages, by code, and on the targets after adaptation."""
+
+    system: str
+    own: Mapping[str, float]
+    targets: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class SystemsResult:
+    """The subnetworks that were found, and full, static and dynamic compared."""
+
+    subnetworks: tuple[Subnetwork, ...]
+    rows: tuple[SystemResult, ...]
+
+
+@dataclass(frozen=True)
 class DemoResult:
     """What the demo gave; losses: of each step of fine-tuning, per word; seconds: of the whole, wall time."""
 
@@ -72,6 +91,7 @@ class DemoResult:
     n_training: int
     losses: tuple[float, ...]
     languages: tuple[LanguageResult, ...]
+    systems: SystemsResult
     seed: int
     settings: Mapping[str, Any]
     seconds: float
@@ -88,6 +108,8 @@ def record(result: DemoResult) -> dict[str, Any]:
         "source": {"treebank": result.source, "sentences": result.n_training, "test": result.source_score.as_dict()},
         "losses": result.losses,
         "languages": [_language_record(each) for each in result.languages],
+        "subnetworks": {s.language: {"off": s.n_off, "gates": s.rows()} for s in result.systems.subnetworks},
+        "systems": [asdict(each) for each in result.systems.rows],
         "seed": result.seed,
         "settings": result.settings,
         "seconds": result.seconds,
@@ -108,7 +130,11 @@ def page(result: DemoResult) -> str:
     environment.filters["curve"] = curve
     drawn = [(each, _trees(each)) for each in result.languages]
     return environment.get_template("demo.html").render(
-        result=result, warning=WARNING, drawn=drawn, signature=signature()
+        result=result,
+        warning=WARNING,
+        drawn=drawn,
+        signature=signature(),
+        heat_map=heat_map(result.systems.subnetworks),
     )
 
 

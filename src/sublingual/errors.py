@@ -33,5 +33,9 @@ class TrainingError(SublingualError):
     """Training cannot go on: a loss that is not finite, a folder in use, a full disk."""
 
 
+class SubnetworkError(SublingualError):
+    """Gates that are damaged, of another shape or of another encoder, or that cannot be drawn as asked."""
+
+
 class DownloadError(SublingualError):
     """A file could not be fetched whole, or is not the one that was recorded."""

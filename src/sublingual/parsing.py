@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from huggingface_hub import HfApi, snapshot_download
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from sublingual.data.batches import Batch, Encoded, micro_batches, pack
@@ -42,59 +42,90 @@ def parse(
     is told how many sentences were done. With fp32 the trees do not depend on the budget or on the neighbours of a
     sentence. Raises ModelError for scores that are not finite.
     """
-    if not sentences:
-        return []
-    encoded = network.encode(sentences, gold=False)
-    places = {id(e): i for i, e in enumerate(encoded)}
     parsed: list[Sentence | None] = [None] * len(sentences)
+    for run in decoded(network, sentences, gates=gates, precision=precision, budget=budget, drop_deps=drop_deps):
+        for place, tree in zip(run.places, run.trees, strict=True):
+            parsed[place] = tree
+        if progress is not None:
+            progress(len(run.places))
+    return [sentence for sentence in parsed if sentence is not None]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Some of the sentences that are parsed, with their trees and the scores that these were found by.
+
+    `places` are their indices among all; `label_scores` and `labels` are of all their words, one after the other, each
+    under its head in the tree.
+    """
+
+    places: tuple[int, ...]
+    trees: tuple[Sentence, ...]
+    arcs: Float[np.ndarray, "batch n n"]
+    heads: Int[np.ndarray, "batch words"]
+    label_scores: Float[np.ndarray, "words_of_all labels"]
+    labels: Int[np.ndarray, " words_of_all"]
+
+
+def decoded(
+    network: BiaffineParser,
+    sentences: Sequence[Sentence],
+    *,
+    gates: Float[Tensor, "layers attention_heads"] | None = None,
+    precision: str = "fp32",
+    budget: int = BUDGET,
+    drop_deps: bool = False,
+) -> Iterator[Decoded]:
+    """Yields the sentences in runs of at most `budget` pieces, the shortest first; see `parse`."""
+    encoded = network.encode(sentences, gold=False) if sentences else []
+    places = {id(e): i for i, e in enumerate(encoded)}
     training = network.training
     network.eval()
     try:
         for run in micro_batches(encoded, budget=budget):
-            for e, tree in zip(run, _parse_run(network, run, gates, precision, drop_deps), strict=True):
-                parsed[places[id(e)]] = tree
-            if progress is not None:
-                progress(len(run))
+            yield _decoded(network, run, tuple(places[id(e)] for e in run), gates, precision, drop_deps)
     finally:
         network.train(training)
-    return [sentence for sentence in parsed if sentence is not None]
 
 
-def _parse_run(
+def _decoded(
     network: BiaffineParser,
     run: list[Encoded],
+    places: tuple[int, ...],
     gates: Float[Tensor, "layers attention_heads"] | None,
     precision: str,
     drop_deps: bool,
-) -> list[Sentence]:
+) -> Decoded:
     batch = pack(run).to(network.device)
     with torch.inference_mode(), autocast(network.device, precision=precision):
         scores = network(batch, None if gates is None else gates.to(batch.pieces.device).expand(len(batch), -1, -1))
-        heads = decode_batch(scores.arcs.cpu().numpy(), np.array([e.n_words for e in run])).heads
-        labels = _labels(network, batch, scores, heads)
+        arcs = scores.arcs.cpu().numpy()
+        heads = decode_batch(arcs, np.array([e.n_words for e in run])).heads
+        label_scores, labels = _labels(network, batch, scores, heads)
     trees = []
     at = 0
     for e, row in zip(run, heads, strict=True):
         names = [network.vocabulary.labels[i] for i in labels[at : at + e.n_words]]
         trees.append(e.sentence.with_tree(row[: e.n_words].tolist(), names, drop_deps=drop_deps))
         at += e.n_words
-    return trees
+    return Decoded(places, tuple(trees), arcs, heads, label_scores, labels)
 
 
-def _labels(network: BiaffineParser, batch: Batch, scores: Scores, heads: np.ndarray) -> np.ndarray:
-    """The labels of all words of the batch, scored for the chosen arcs only."""
+def _labels(network: BiaffineParser, batch: Batch, scores: Scores, heads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The label scores and the labels of all words of the batch, for the chosen arcs only."""
     words = torch.nonzero(batch.word_mask)  # [words, 2]
     chosen = torch.from_numpy(heads).to(network.device)[words[:, 0], words[:, 1]]
     dependents = torch.stack([words[:, 0], words[:, 1] + 1], dim=1)
-    found = network.label_scores(scores, dependents=dependents, heads=chosen)
-    return decode_labels(found.cpu().numpy(), chosen.cpu().numpy(), root=network.vocabulary.root)
+    found = network.label_scores(scores, dependents=dependents, heads=chosen).cpu().numpy()
+    return found, decode_labels(found, chosen.cpu().numpy(), root=network.vocabulary.root)
 
 
 @dataclass(frozen=True)
 class Parser:
     """A parser as users hold it: the network, the subnetwork it runs in (None: the full encoder), and what it is.
 
-    Raises ModelError for gates that are not the encoder's number of layers and attention heads.
+    `subnetworks` are the gates of the languages it was trained on in stage 2, by code: a new language takes the nearest
+    one's. Raises ModelError for gates that are not the encoder's number of layers and attention heads.
 
     >>> parser = Parser.from_pretrained("models/faroese")      # doctest: +SKIP
     >>> parser.parse(read_conllu("new.conllu", heads="ignored"))      # doctest: +SKIP
@@ -103,12 +134,14 @@ class Parser:
     network: BiaffineParser
     gates: Float[Tensor, "layers attention_heads"] | None = None
     about: About = About()
+    subnetworks: Mapping[str, Float[Tensor, "layers attention_heads"]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         encoder = self.network.encoder
         shape = (encoder.n_layers, encoder.n_attention_heads)
-        if self.gates is not None and self.gates.shape != shape:
-            raise ModelError(f"gates of shape {tuple(self.gates.shape)}; the encoder {encoder.name!r} has {shape}")
+        for gates in [*([] if self.gates is None else [self.gates]), *self.subnetworks.values()]:
+            if gates.shape != shape:
+                raise ModelError(f"gates of shape {tuple(gates.shape)}; the encoder {encoder.name!r} has {shape}")
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, device: torch.device | str = "cpu") -> Parser:
@@ -117,11 +150,18 @@ class Parser:
         Raises ModelError for a model that is not there, damaged, foreign or pickled.
         """
         loaded = checkpoint.load(_local(name), device=device)
-        return cls(loaded.network, loaded.gates, loaded.about)
+        return cls(loaded.network, loaded.gates, loaded.about, loaded.subnetworks)
 
     def save_pretrained(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Writes the parser into a new folder, all or nothing; raises ModelError where it is there already."""
-        checkpoint.save(Path(folder), self.network, gates=self.gates, about=self.about, overwrite=overwrite)
+        checkpoint.save(
+            Path(folder),
+            self.network,
+            gates=self.gates,
+            about=self.about,
+            subnetworks=self.subnetworks,
+            overwrite=overwrite,
+        )
 
     def push_to_hub(self, repo_id: str, *, private: bool = False) -> str:
         """Uploads the parser to the Hub and returns its address there; raises ModelError where the Hub refuses it."""

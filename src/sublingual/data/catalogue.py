@@ -86,3 +86,8 @@ def _by_name() -> dict[str, Entry]:
 def entry_of(name: str) -> Entry | None:
     """Returns the paper's entry of a UD repository name, None for a treebank that the paper does not use."""
     return _by_name().get(name)
+
+
+def stage2_treebanks() -> tuple[str, ...]:
+    """Returns the names of the paper's seven treebanks of stage 2 (section 4.2)."""
+    return tuple(entry.name for entry in _TRAINING if entry.code != "en")

@@ -30,18 +30,26 @@ class FewShot:
 
 
 def draw_support(
-    treebank: Treebank, test: Sequence[Sentence], *, seed: int, n: int = SUPPORT_SIZE, keep_repeated: bool = False
+    treebank: Treebank,
+    test: Sequence[Sentence],
+    *,
+    seed: int,
+    n: int = SUPPORT_SIZE,
+    keep_repeated: bool = False,
+    among: Sequence[int] | None = None,
 ) -> FewShot:
     """Returns `n` sentences drawn without replacement and without regard to length, and the test sentences to score.
 
     A dev split of fewer than `n` sentences is used whole (docs/protocol.md 1C). The same seed gives the same sentences whatever
-    is tested. Raises DataError where nothing would be left to score.
+    is tested. `among` are the indices of the test sentences that may be scored (None: all); it has no part in the draw.
+    Raises DataError where nothing would be left to score.
     """
     source: Literal["dev", "test"] = "dev" if treebank.files("dev") else "test"
     pool = treebank.sentences("dev") if source == "dev" else list(test)
     drawn = np.random.default_rng(seed).permutation(len(pool))[:n].tolist()
     support = tuple(pool[i] for i in drawn)
-    left = sorted(set(range(len(test))) - set(drawn)) if source == "test" else list(range(len(test)))
+    scored = set(range(len(test)) if among is None else among)
+    left = sorted(scored - set(drawn) if source == "test" else scored)
     words = {sentence.words for sentence in support}
     rest = tuple(left if keep_repeated else [i for i in left if test[i].words not in words])
     if not rest:

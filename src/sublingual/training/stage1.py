@@ -12,7 +12,8 @@ import torch
 from sublingual.config import load
 from sublingual.data.conllu import Sentence, read_conllu
 from sublingual.data.downloads import sha256_of
-from sublingual.model.checkpoint import About
+from sublingual.data.treebanks import licence_of
+from sublingual.model.checkpoint import UNKNOWN, About
 from sublingual.model.encoder import load_encoder
 from sublingual.model.parser import ParserConfig, new_parser
 from sublingual.model.sources import BUNDLED, DEFAULT_ENCODER
@@ -91,7 +92,7 @@ def train(
 
 
 def described(path: Path, use: str) -> dict[str, Any]:
-    """Returns what a card says of a file: name, treebank if it is in the folder of one, use, sentences, words, SHA-256."""
+    """Returns what a card says of a file: its name, treebank (if it is in the folder of one), use, sizes, licence, SHA-256."""
     sentences = read_conllu(path, heads="ignored")
     treebank = {"treebank": path.parent.name} if path.parent.name.startswith("UD_") else {}
     return {
@@ -100,6 +101,7 @@ def described(path: Path, use: str) -> dict[str, Any]:
         "use": use,
         "sentences": len(sentences),
         "words": sum(len(s.words) for s in sentences),
+        "licence": licence_of(path.parent) or UNKNOWN,
         "sha256": sha256_of(path),
     }
 

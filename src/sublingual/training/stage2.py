@@ -16,10 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from sublingual.adaptation import AdaptConfig
+from sublingual.config import load
 from sublingual.data.batches import Encoded, Sampler
 from sublingual.data.conllu import Sentence
 from sublingual.errors import ConfigError, DataError
 from sublingual.model.parser import BiaffineParser
+from sublingual.model.sources import BUNDLED
 from sublingual.runtime import forked_random, keep_memory, resolve_precision
 from sublingual.subnetworks.dynamic import DynamicConfig, LanguageGates
 from sublingual.training.finetune import made_of
@@ -63,6 +65,13 @@ class Stage2Config:
         for name in ("steps", "batch", "checkpoint_every", "budget"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} {getattr(self, name)}: it is 1 or more")
+
+
+def stage2_config(loop: str, encoder: str) -> Stage2Config:
+    """Returns the settings of a loop for an encoder: a preset for the bundled one and for the meta loop, else the defaults."""
+    if encoder == BUNDLED:
+        return load(Stage2Config, f"{loop}-{BUNDLED}")
+    return load(Stage2Config, "paper-meta") if loop == "meta" else Stage2Config()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,109 @@
+"""`sublingual subnetwork find`: the attention heads that a language uses, by pruning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import TextColumn
+
+from sublingual import config as settings
+from sublingual.cli.common import (
+    Device,
+    Settings,
+    Threads,
+    Ud,
+    Words,
+    bar,
+    say,
+    set_threads,
+    table,
+)
+from sublingual.cli.stage2 import languages_of
+from sublingual.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sublingual.training.finding import Watch
+    from sublingual.training.loop import Progress
+
+# Modules that need torch are imported inside the command: `--help` answers at once.
+
+
+def find(
+    out: Annotated[Path, typer.Argument(help="Folder of the subnetworks.")],
+    treebanks: Annotated[
+        list[str] | None,
+        typer.Argument(help="UD treebanks or CODE=TREEBANK, one or more languages (default: the paper's)."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Start from this parser of stage 1 (the cheap way).")
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option("--encoder", help="Start from this pretrained encoder (the paper's way).")
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, help="Runs a language, seeds 0, 1, ...; their union counts.")
+    ] = 4,
+    config: Settings = None,
+    words: Words = None,
+    ud: Ud = None,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Find the subnetwork of each language: fine-tune on it, prune by importance, once a seed. What is there is kept."""
+    if (model is None) == (encoder is None):
+        raise ConfigError(
+            "give --model M (a parser of stage 1) or --encoder E (from a pretrained encoder, as the paper)"
+        )
+    train = languages_of(treebanks, ud)
+    dev = languages_of(treebanks, ud, split="dev")
+
+    from sublingual import runtime
+    from sublingual.parsing import Parser
+    from sublingual.subnetworks.gates import read_subnetwork, union, write_subnetwork
+    from sublingual.training.finding import FindConfig
+    from sublingual.training.finding import find as run
+    from sublingual.training.runs import only_run_in
+    from sublingual.training.stage1 import config_for
+
+    set_threads(threads)
+    chosen = settings.load(FindConfig, config, words=words or ())
+    where = runtime.device(device)
+    rows: list[list[object]] = []
+    with only_run_in(out):
+        for code, files in train.items():
+            found = []
+            for seed in range(seeds):
+                there = out / f"{code}-{seed}.json"
+                if not there.is_file():
+                    start = Parser.from_pretrained(model, device=where) if model else config_for(encoder)
+                    with _watching(f"{code}, seed {seed}", chosen.finetune.steps) as watch:
+                        run(start, code, train=files, dev=dev[code], config=chosen, seed=seed, folder=out, watch=watch)
+                found.append(read_subnetwork(there))
+                rows.append([code, seed, found[-1].n_off, found[-1].dev_before, found[-1].dev_after])
+            joined = replace(union(found), language=code)
+            write_subnetwork(out / f"{code}.json", joined)
+            rows.append([code, "union", joined.n_off, "", ""])
+    table(["language", "seed", "heads off", "dev LAS before", "after"], rows)
+    say(f"subnetworks in {out}")
+
+
+@contextmanager
+def _watching(name: str, steps: int) -> Iterator[Watch]:
+    """Shows a bar for the fine-tuning, and how the pruning goes."""
+    from sublingual.training.finding import Watch
+
+    with bar(TextColumn("{task.completed}/{task.total} {task.fields[state]}")) as shown:
+        task = shown.add_task(name, total=steps, state="")
+
+        def training(now: Progress) -> None:
+            shown.update(task, completed=now.step, state=f"loss {now.loss:.2f}")
+
+        def pruning(n_off: int, las: float) -> None:
+            shown.update(task, state=f"{n_off} attention heads off, dev LAS {las:.2f}")
+
+        yield Watch(training, pruning)

@@ -1,0 +1,167 @@
+"""`sublingual joint`, `sublingual meta`: stage 2, the six systems and their controls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sublingual import config as settings
+from sublingual.cli.base import language_of, refuse_existing
+from sublingual.cli.common import (
+    Device,
+    Json,
+    Overwrite,
+    Settings,
+    Threads,
+    Ud,
+    Words,
+    files_of,
+    say,
+    set_threads,
+    training_bar,
+)
+from sublingual.data.catalogue import LANGUAGE_CODES, stage2_treebanks
+from sublingual.data.treebanks import Split
+from sublingual.errors import DataError, LanguageError
+from sublingual.languages import resolve
+
+if TYPE_CHECKING:
+    from sublingual.parsing import Parser
+    from sublingual.subnetworks.gates import Subnetwork
+    from sublingual.subnetworks.systems import System
+    from sublingual.training.stage2 import Stage2Config
+
+# Modules that need torch are imported inside the commands: `--help` and the torch-free commands answer at once.
+
+JOINT = "Train a parser on several languages at once, each in its subnetwork (stage 2). Resumes when stopped."
+META = "Meta-train a parser on several languages, each in its subnetwork (stage 2, first-order MAML). Resumes when stopped."
+
+Model = Annotated[str, typer.Argument(help="The parser of stage 1.")]
+Out = Annotated[Path, typer.Argument(help="Folder of the new model.")]
+Treebanks = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="UD treebanks or CoNLL-U files, CODE=FILE where the name hides the language (default: the paper's)."
+    ),
+]
+Gates = Annotated[
+    str,
+    typer.Option("--gates", help="full, static, dynamic; or a control: shuffle, r20, bad, static-only-ar, ..."),
+]
+Found = Annotated[
+    Path | None,
+    typer.Option("--subnetworks", help="Folder of what `subnetwork find` wrote; static and dynamic need it."),
+]
+Steps = Annotated[int | None, typer.Option("--steps", help="Iterations (joint) or episodes (meta).")]
+OptionalSeed = Annotated[int | None, typer.Option("--seed", help="Seed of everything that is drawn.")]
+
+
+def stage2(loop: str) -> Callable[..., None]:
+    """Returns the command of a loop, `nonep` or `meta`: both take the same arguments."""
+
+    def command(
+        model: Model,
+        out: Out,
+        treebanks: Treebanks = None,
+        gates: Gates = "full",
+        subnetworks: Found = None,
+        steps: Steps = None,
+        config: Settings = None,
+        words: Words = None,
+        seed: OptionalSeed = None,
+        ud: Ud = None,
+        device: Device = "auto",
+        threads: Threads = None,
+        as_json: Json = False,
+        overwrite: Overwrite = False,
+    ) -> None:
+        refuse_existing(out, overwrite=overwrite)
+        from sublingual.subnetworks.systems import system
+
+        row = system(f"{loop}-{gates}")
+        files = languages_of(treebanks, ud)
+        found = found_in(subnetworks, [*files]) if subnetworks is not None else {}
+
+        from sublingual import runtime
+        from sublingual.parsing import Parser
+        from sublingual.training.stage2 import Stage2Config, stage2_config
+
+        set_threads(threads)
+        where = runtime.device(device)
+        parser = Parser.from_pretrained(model, device=where)
+        encoder = parser.network.encoder.name
+        start = stage2_config(row.loop, encoder) if config is None else settings.load(Stage2Config, config)
+        chosen = settings.changed(start, words or ())
+        chosen = chosen if steps is None else replace(chosen, steps=steps)
+        chosen = chosen if seed is None else replace(chosen, seed=seed)
+        trained = _trained(parser, out, files=files, row=row, config=chosen, found=found)
+        if as_json:
+            print(json.dumps(trained))
+
+    return command
+
+
+def _trained(
+    parser: Parser,
+    out: Path,
+    *,
+    files: Mapping[str, Sequence[Path]],
+    row: System,
+    config: Stage2Config,
+    found: Mapping[str, Sequence[Subnetwork]],
+) -> dict[str, object]:
+    """Trains and saves the parser, and returns what became of its gates; progress and checkpoints stay in OUT.run."""
+    from sublingual.training.runs import CHECKPOINT
+    from sublingual.training.system import train_system
+
+    work = out.with_name(out.name + ".run")
+    say(f"{row.name} on {', '.join(files)}, {config.steps} steps; progress in {work}")
+    with training_bar(row.name) as update:
+        trained = train_system(parser, files, row=row, config=config, found=found, folder=work, progress=update)
+    trained.parser.save_pretrained(out, overwrite=True)
+    (work / CHECKPOINT).unlink(missing_ok=True)  # large, and of no use to a run that is done; the metrics stay
+    off = {code: int((own == 0).sum()) for code, own in trained.parser.subnetworks.items()}
+    say(f"model in {out}" + "".join(f"; {code}: {n} attention heads off" for code, n in off.items()))
+    run = trained.run
+    return {"system": row.name, "off": off, "changed": dict(run.changed), "cpu_seconds": round(run.cpu_seconds, 1)}
+
+
+def languages_of(treebanks: Sequence[str] | None, ud: Path | None, *, split: Split = "train") -> dict[str, list[Path]]:
+    """Returns the training files (or another split's) of each language, in the paper's order of languages first.
+
+    Raises DataError for a name that hides its language; `CODE=NAME` says it.
+    """
+    found: dict[str, list[Path]] = {}
+    for name in treebanks or stage2_treebanks():
+        code, equals, rest = name.partition("=")
+        said = code if equals and len(code) <= 3 else None
+        given = rest if said else name
+        try:
+            language = resolve(said) if said else language_of(given) or resolve(given)
+        except LanguageError as fault:
+            raise DataError(f"{name}: which language is it? {fault}; write CODE={name}") from fault
+        found.setdefault(language.code, []).extend(files_of([given], split, ud))
+    order = [code for code in LANGUAGE_CODES.values() if code in found]
+    return {code: found[code] for code in [*order, *(code for code in found if code not in order)]}
+
+
+def found_in(folder: Path, languages: Sequence[str]) -> dict[str, list[Subnetwork]]:
+    """Returns the subnetworks of a folder by language: those of its seeds (`ar-0.json`), or else the one (`ar.json`).
+
+    Raises DataError for a folder that is not there.
+    """
+    from sublingual.subnetworks.gates import read_subnetwork
+
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; find subnetworks first: sublingual subnetwork find {folder} ...")
+    found = {}
+    for code in languages:
+        seeds = sorted(folder.glob(f"{code}-*.json"))
+        one = folder / f"{code}.json"
+        found[code] = [read_subnetwork(path) for path in seeds or ([one] if one.is_file() else [])]
+    return found

@@ -1,0 +1,133 @@
+"""The systems as rows of one table (resources/systems.toml): a loop and the gates; the paper's six, controls, ablations."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from typing import Literal
+
+import numpy as np
+
+from sublingual.config import from_mapping
+from sublingual.errors import ConfigError
+from sublingual.subnetworks.gates import Subnetwork, bad, full, intersection, random_off, shuffled, union
+
+Loop = Literal["joint", "meta", "none"]
+Gates = Literal["full", "static", "dynamic"]
+Start = Literal["union", "intersection", "shuffled", "random", "bad", "magnitude"]
+
+
+@dataclass(frozen=True)
+class System:
+    """One row. `loop` and `gates` make the six systems; the rest are controls and ablations (section 8, 7.1).
+
+    `start`: the gates to hold or to learn on from: the `union` of the seeds' subnetworks (the paper's), their
+    `intersection`, the union `shuffled`, `random` ones, `bad` ones (drawn among those that pruning kept), or masks of
+    single weights by `magnitude`. `off`: how many attention heads a random or bad start switches off, or which share.
+    `dynamic_off`: how many are off while gates are learned (`DynamicConfig.off`). `only` and `all_but`: the languages that
+    are restricted, or that are not (7.1); the others run in full.
+    """
+
+    name: str = ""
+    loop: Loop = "joint"
+    gates: Gates = "full"
+    start: Start = "union"
+    off: int | float | None = None
+    dynamic_off: float | Literal["static"] = 0.2
+    only: tuple[str, ...] | None = None
+    all_but: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.off is not None) != (self.start in ("random", "bad")):
+            raise ConfigError(f"system {self.name!r}: `off` goes with start = random or bad, and those need it")
+        if self.only is not None and self.all_but is not None:
+            raise ConfigError(f"system {self.name!r}: give `only` or `all_but`, not both")
+
+    def restricts(self, language: str) -> bool:
+        """Whether the language runs in a subnetwork at all."""
+        if self.gates == "full":
+            return False
+        return language in self.only if self.only is not None else language not in (self.all_but or ())
+
+
+def systems() -> dict[str, System]:
+    """Returns the package's systems by name."""
+    text = (files("sublingual") / "resources" / "systems.toml").read_text(encoding="utf-8")
+    rows = tomllib.loads(text)
+    return {name: replace(from_mapping(System, row, source="systems.toml"), name=name) for name, row in rows.items()}
+
+
+def system(name: str) -> System:
+    """Returns the system of that name; `nonep-static-only-ar` and `nonep-static-all-but-ar` mask one language (7.1).
+
+    Each row of the joint loop has a twin of the meta loop. Raises ConfigError for an unknown name.
+    """
+    known = systems()
+    for twin in [row for row in known.values() if row.loop == "joint"]:
+        meta = twin.name.replace("nonep-", "meta-")
+        known.setdefault(meta, replace(twin, name=meta, loop="meta"))
+    base, _, only = name.partition("-only-")
+    if only and base in known:
+        return replace(known[base], name=name, only=tuple(only.split("-")))
+    base, _, all_but = name.partition("-all-but-")
+    if all_but and base in known:
+        return replace(known[base], name=name, all_but=tuple(all_but.split("-")))
+    if name not in known:
+        raise ConfigError(
+            f"unknown system {name!r}; there are: {', '.join(known)}, and NAME-only-CODE, NAME-all-but-CODE"
+        )
+    return known[name]
+
+
+def starting_gates(
+    row: System,
+    found: Mapping[str, Sequence[Subnetwork]],
+    languages: Sequence[str],
+    *,
+    shape: tuple[int, int],
+    seed: int,
+) -> dict[str, Subnetwork]:
+    """Returns each language's gates at the start of stage 2; `found` are the subnetworks of its seeds.
+
+    What is drawn at random is drawn for each language anew. Raises ConfigError where the row needs some and a language
+    has none.
+    """
+    started = {}
+    for i, language in enumerate(languages):
+        if not row.restricts(language) or row.start == "magnitude":
+            started[language] = full(*shape, language=language)
+            continue
+        generator = np.random.default_rng([seed, i])
+        started[language] = _started(row, found.get(language, ()), language, shape=shape, generator=generator)
+    return started
+
+
+def _started(
+    row: System,
+    found: Sequence[Subnetwork],
+    language: str,
+    *,
+    shape: tuple[int, int],
+    generator: np.random.Generator,
+) -> Subnetwork:
+    if row.start == "random":
+        assert row.off is not None
+        return random_off(full(*shape, language=language), n_off=_n_off(row.off, shape), generator=generator)
+    if not found:
+        raise ConfigError(f"system {row.name!r} needs a subnetwork of {language}; find one: sublingual subnetwork find")
+    if row.start == "intersection":
+        return intersection(found)
+    joined = union(found)
+    if row.start == "shuffled":
+        return shuffled(joined, generator=generator)
+    if row.start == "bad":
+        assert row.off is not None
+        return bad(joined, n_off=_n_off(row.off, shape), generator=generator)
+    return joined
+
+
+def _n_off(off: int | float, shape: tuple[int, int]) -> int:
+    """A count, or a share of all attention heads rounded down."""
+    return off if isinstance(off, int) else int(off * shape[0] * shape[1])

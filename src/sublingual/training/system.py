@@ -1,0 +1,97 @@
+"""One of the systems, from a stage-1 parser and treebanks to a parser with subnetworks: what `joint` and `meta` do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sublingual.data.conllu import read_conllu
+from sublingual.errors import ConfigError
+from sublingual.parsing import Parser
+from sublingual.subnetworks.dynamic import DynamicGates, LanguageGates, stacked
+from sublingual.subnetworks.gates import Subnetwork, refuse_foreign
+from sublingual.subnetworks.systems import System, starting_gates
+from sublingual.training.loop import Progress
+from sublingual.training.stage1 import described
+from sublingual.training.stage2 import Observer, Stage2, Stage2Config, stage2_
+
+
+@dataclass(frozen=True)
+class TrainedSystem:
+    """A parser after stage 2, and how that went."""
+
+    parser: Parser
+    run: Stage2
+
+
+def train_system(
+    parser: Parser,
+    files: Mapping[str, Sequence[Path]],
+    *,
+    row: System,
+    config: Stage2Config,
+    found: Mapping[str, Sequence[Subnetwork]] | None = None,
+    folder: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    observe: Observer | None = None,
+) -> TrainedSystem:
+    """Returns the parser trained further as the system's row says, on the CoNLL-U files of each language; changes `parser`.
+
+    `found`: the subnetworks of each language's seeds, where the row needs them. With a folder the run resumes from there.
+    Errors: those of `stage2_`, `starting_gates`, `refuse_foreign`; ConfigError for a row without stage 2.
+    """
+    if row.loop == "none":
+        raise ConfigError(f"system {row.name!r} has no stage 2: the parser of stage 1 is all of it")
+    network = parser.network
+    languages = [*files]
+    gates = language_gates(parser, row, found or {}, languages, config=config).to(network.device)
+    data = {code: [s for path in paths for s in read_conllu(path, heads="partial")] for code, paths in files.items()}
+    config = replace(config, dynamic=replace(config.dynamic, off=row.dynamic_off))
+    run = stage2_(network, gates, data, loop=row.loop, config=config, folder=folder, progress=progress, observe=observe)
+    learned = {} if row.gates == "full" else dict(zip(languages, gates.binary().cpu(), strict=True))
+    about = replace(
+        parser.about,
+        trained_on=tuple(dict.fromkeys([*parser.about.trained_on, *languages])),
+        data=(*parser.about.data, *(described(path, "train") for paths in files.values() for path in paths)),
+        seeds={**parser.about.seeds, "stage2": config.seed},
+        settings={**parser.about.settings, "system": row.name, "row": asdict(row), "stage2": asdict(config)},
+        scores={},
+        note=f"Stage 2 on {len(languages)} languages, system {row.name}.",
+    )
+    return TrainedSystem(Parser(network, None, about, learned), run)
+
+
+def language_gates(
+    parser: Parser,
+    row: System,
+    found: Mapping[str, Sequence[Subnetwork]],
+    languages: Sequence[str],
+    *,
+    config: Stage2Config,
+) -> LanguageGates:
+    """Returns the gates of the row at the start; gates of another encoder are refused."""
+    encoder = parser.network.encoder
+    shape = (encoder.n_layers, encoder.n_attention_heads)
+    for each in (s for own in found.values() for s in own):
+        refuse_foreign(each, fingerprint=encoder.identity, shape=shape)
+    started = starting_gates(row, found, languages, shape=shape, seed=config.seed)
+    start = stacked({code: subnetwork.gates for code, subnetwork in started.items()}, languages)
+    if row.gates != "dynamic":
+        return LanguageGates(start, languages=languages)
+    dynamic = replace(config.dynamic, off=row.dynamic_off)
+    return DynamicGates(start, languages=languages, config=dynamic, importance=_importance(found, languages, shape))
+
+
+def _importance(
+    found: Mapping[str, Sequence[Subnetwork]], languages: Sequence[str], shape: tuple[int, int]
+) -> torch.Tensor:
+    """Each language's importance of the attention heads, in the mean over its seeds; zeros where none was recorded."""
+    rows = []
+    for code in languages:
+        known = [each.details["importance"] for each in found.get(code, ()) if "importance" in each.details]
+        rows.append(np.mean(np.array(known, dtype=float), axis=0) if known else np.zeros(shape))
+    return torch.tensor(np.stack(rows), dtype=torch.float32)
