@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,7 +19,7 @@ from sublingual.data.embedded import embedded
 from sublingual.data.support import draw_support
 from sublingual.data.treebanks import Treebank, treebank_at
 from sublingual.errors import DataError
-from sublingual.fewshot import fewshot, summary, write_record
+from sublingual.fewshot import _sample, fewshot, summary, write_record
 from sublingual.parsing import Parser
 from sublingual.scoring import score
 
@@ -110,6 +111,11 @@ def test_a_cap_scores_the_same_sample_for_every_seed(parser: Parser, treebank: T
     (whole,) = fewshot(parser, treebank, seeds=[0], config=FEW, n=2, cap=100)
     assert whole["sentences"] >= 8
     assert whole["support"] == a["support"]
+
+
+def test_the_capped_sample_is_not_a_support_draw() -> None:
+    drawn = set(np.random.default_rng(0).permutation(400)[:20].tolist())
+    assert len(drawn & set(_sample(400, 100))) < 15
 
 
 def test_new_labels_are_in_the_record(parser: Parser, treebank: Treebank) -> None:

@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 
 from sublingual.subnetworks.gates import Subnetwork
 
-_CELL, _GAP, _LEFT, _TOP, _BELOW = 14, 28, 26, 34, 8
+_CELL, _GAP, _LEFT, _TOP, _BELOW = 14.0, 28.0, 26.0, 34.0, 8.0
 
 
 def text_map(subnetwork: Subnetwork) -> str:
@@ -33,8 +33,8 @@ def heat_map(subnetworks: Sequence[Subnetwork]) -> str:
         x += own + _GAP
     names = ", ".join(f"{s.language}: {s.n_off} of {s.gates.size} attention heads off" for s in subnetworks)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}" font-family="system-ui, sans-serif" fill="currentColor">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width:g}" height="{height:g}" '
+        f'viewBox="0 0 {width:g} {height:g}" font-family="system-ui, sans-serif" fill="currentColor">'
         f"<title>{escape(names)}</title>{''.join(parts)}</svg>"
     )
 

@@ -155,7 +155,7 @@ def prune(
         return found
 
     def smaller(gates: Tensor) -> Tensor | None:
-        found = estimate(gates=gates) if config.again else first
+        found = estimate(gates=gates.float()) if config.again else first
         return without(gates, found, n=step, least=config.least)
 
     start = torch.ones_like(first, dtype=torch.bool)

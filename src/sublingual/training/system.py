@@ -58,7 +58,13 @@ def train_system(
         trained_on=tuple(dict.fromkeys([*parser.about.trained_on, *languages])),
         data=(*parser.about.data, *(described(path, "train") for paths in files.values() for path in paths)),
         seeds={**parser.about.seeds, "stage2": config.seed},
-        settings={**parser.about.settings, "system": row.name, "row": asdict(row), "stage2": asdict(config)},
+        settings={
+            **parser.about.settings,
+            "system": row.name,
+            "row": asdict(row),
+            "stage2": asdict(config),
+            "stage2_cpu_seconds": round(run.cpu_seconds, 1),
+        },
         scores={},
         note=f"Stage 2 on {len(languages)} languages, system {row.name}.",
     )

@@ -1,0 +1,247 @@
+"""`sublingual subnetwork`, `joint`, `meta`: from a parser to subnetworks to systems to records, on a tiny encoder."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sublingual.parsing import Parser
+from sublingual.subnetworks.gates import Subnetwork, read_subnetwork, write_subnetwork
+
+Run = Callable[..., Any]
+
+BANKS = ("UD_Hindi-Demo", "UD_Italian-Demo")
+QUICK = ("--set", "finetune.steps=3", "--set", "finetune.batch=4", "--set", "prune.share=0.25")
+FEW = ("--steps", "2", "--set", "batch=3")
+
+
+def write(path: Path, rows: list[str], language: str) -> Path:
+    gates = np.array([[c == "1" for c in row] for row in rows])
+    write_subnetwork(
+        path, Subnetwork(gates, language=language, method="pruned", seeds=(0,), dev_before=50.0, dev_after=48.0)
+    )
+    return path
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> list[Path]:
+    return [write(tmp_path / "a.json", ["11", "01"], "hi"), write(tmp_path / "b.json", ["10", "01"], "it")]
+
+
+@pytest.fixture(scope="module")
+def found(run: Run, model: Path, ud_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("found")
+    ran = run("subnetwork", "find", folder, *BANKS, "--model", model, "--ud", ud_folder, "--seeds", 2, *QUICK)
+    assert ran.code == 0, ran.err
+    return folder
+
+
+def test_show_draws_the_gates(run: Run, two: list[Path], tmp_path: Path) -> None:
+    ran = run("subnetwork", "show", *two, "--svg", tmp_path / "map.svg")
+    assert "hi, pruned, seeds 0: 1 of 4 attention heads off, dev LAS 50.00 before and 48.00 after" in ran.out
+    assert "1 ##   2\n2 .#   1" in ran.out
+    assert (tmp_path / "map.svg").read_text("utf-8").startswith("<svg")
+    assert [s["gates"] for s in json.loads(run("subnetwork", "show", *two, "--json").out)] == [
+        ["11", "01"],
+        ["10", "01"],
+    ]
+
+
+def test_compare_counts_what_is_shared(run: Run, two: list[Path]) -> None:
+    (pair,) = json.loads(run("subnetwork", "compare", *two, "--json").out)
+    assert (pair["jaccard_on"], pair["jaccard_off"]) == (2 / 3, 1 / 2)
+    assert (pair["both"], pair["either"]) == ([1, 1], [2, 1])
+    assert run("subnetwork", "compare", *two).out.splitlines()[1] == "a\tb\t0.667\t0.500\t1 1\t2 1"
+
+
+def test_union_and_intersection_are_written(run: Run, two: list[Path], tmp_path: Path) -> None:
+    assert run("subnetwork", "union", tmp_path / "u.json", *two).code == 0
+    assert run("subnetwork", "union", tmp_path / "i.json", *two, "--intersection").code == 0
+    assert read_subnetwork(tmp_path / "u.json").rows() == ["11", "01"]
+    assert read_subnetwork(tmp_path / "i.json").rows() == ["10", "01"]
+
+
+def test_a_damaged_file_is_one_line(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("{}", encoding="utf-8")
+    ran = run("subnetwork", "show", tmp_path / "x.json")
+    assert (ran.code, ran.out) == (1, "")
+    assert "x.json is no subnetwork of format 1; find it anew" in ran.last
+
+
+def test_showing_and_comparing_import_no_torch(two: list[Path]) -> None:
+    code = (
+        "import sys; from sublingual.cli import app; "
+        f"app(['subnetwork', 'compare', {str(two[0])!r}, {str(two[1])!r}], standalone_mode=False); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120, check=False).returncode == 0
+
+
+def test_find_writes_a_file_a_seed_and_their_union(found: Path, run: Run, model: Path, ud_folder: Path) -> None:
+    assert sorted(p.name for p in found.glob("*.json")) == [
+        *("hi-0.json", "hi-1.json", "hi.json"),
+        *("it-0.json", "it-1.json", "it.json"),
+    ]
+    seeds = [read_subnetwork(found / f"hi-{seed}.json") for seed in (0, 1)]
+    assert np.array_equal(read_subnetwork(found / "hi.json").gates, seeds[0].gates | seeds[1].gates)
+    for seed, s in enumerate(seeds):
+        assert (s.language, s.method, s.seeds) == ("hi", "pruned", (seed,))
+        assert s.fingerprint == Parser.from_pretrained(model).network.encoder.identity
+        assert s.dev_before is not None
+        assert s.dev_after is not None
+        assert s.dev_after >= 0.95 * s.dev_before
+        assert s.details["start"] == "stage 1"
+        assert np.array(s.details["importance"]).shape == s.shape
+    before = {p: p.read_bytes() for p in found.glob("*.json")}
+    again = run("subnetwork", "find", found, *BANKS, "--model", model, "--ud", ud_folder, "--seeds", 2, *QUICK)
+    assert again.code == 0
+    assert {p: p.read_bytes() for p in found.glob("*.json")} == before
+
+
+def test_find_starts_from_a_parser_or_from_an_encoder(run: Run, model: Path, tmp_path: Path, ud_folder: Path) -> None:
+    for options in ([], ["--model", model, "--encoder", "x"]):
+        ran = run("subnetwork", "find", tmp_path / "f", *BANKS, "--ud", ud_folder, *options)
+        assert ran.code == 2
+        assert "give --model M (a parser of stage 1) or --encoder E" in ran.last
+
+
+def test_find_from_a_pretrained_encoder(run: Run, tiny_encoder: Path, tmp_path: Path, ud_folder: Path) -> None:
+    ran = run(
+        *(
+            "subnetwork",
+            "find",
+            tmp_path / "f",
+            BANKS[0],
+            "--encoder",
+            tiny_encoder,
+            "--ud",
+            ud_folder,
+            "--seeds",
+            1,
+            *QUICK,
+        )
+    )
+    assert ran.code == 0, ran.err
+    assert read_subnetwork(tmp_path / "f" / "hi.json").shape == (2, 2)
+    assert read_subnetwork(tmp_path / "f" / "hi-0.json").details["start"] == "pretrained encoder"
+
+
+@pytest.mark.parametrize(
+    ("command", "gates"), [("joint", "full"), ("joint", "static"), ("joint", "dynamic"), ("meta", "dynamic")]
+)
+def test_a_system_is_trained_and_tested(
+    run: Run, model: Path, found: Path, tmp_path: Path, ud_folder: Path, command: str, gates: str
+) -> None:
+    inner = ("--set", "inner.steps=2") if command == "meta" else ()
+    ran = run(
+        *(command, model, tmp_path / "m", *BANKS, "--ud", ud_folder, "--gates", gates, "--subnetworks", found),
+        *(*FEW, *inner, "--seed", 4, "--json"),
+    )
+    assert ran.code == 0, ran.err
+    said = json.loads(ran.out)
+    parser = Parser.from_pretrained(tmp_path / "m")
+    name = f"{'nonep' if command == 'joint' else 'meta'}-{gates}"
+    assert said["system"] == parser.about.settings["system"] == name
+    assert parser.about.trained_on == ("en", "hi", "it")
+    assert parser.about.seeds == {"training": 5, "stage2": 4}
+    assert [*parser.subnetworks] == ([] if gates == "full" else ["hi", "it"])
+    if gates == "static":
+        for code, own in parser.subnetworks.items():
+            assert np.array_equal(own.bool().numpy(), read_subnetwork(found / f"{code}.json").gates)
+    lines = (tmp_path / "m.run" / "metrics.jsonl").read_text("utf-8").splitlines()
+    assert len(lines) == 2
+    assert "loss_hi" in json.loads(lines[0])
+    assert ("support_after_hi" in json.loads(lines[0])) == (command == "meta")
+    ran = run(
+        *(
+            "fewshot",
+            tmp_path / "m",
+            "UD_Turkish-Demo",
+            "--ud",
+            ud_folder,
+            "--seeds",
+            1,
+            "--cap",
+            40,
+            "--set",
+            "steps=1",
+        ),
+        *("--records", tmp_path / "r.jsonl"),
+    )
+    assert ran.code == 0, ran.err
+    record = json.loads((tmp_path / "r.jsonl").read_text("utf-8"))
+    assert (record["system"], record["training_seed"], record["cap"]) == (name, 4, 40)
+    assert record["transfer"]["method"] == ("full" if gates == "full" else "nearest")
+
+
+def test_a_system_that_needs_subnetworks_says_so(run: Run, model: Path, tmp_path: Path, ud_folder: Path) -> None:
+    ran = run("joint", model, tmp_path / "m", *BANKS, "--ud", ud_folder, "--gates", "static", *FEW)
+    assert ran.code == 2
+    assert "'nonep-static' needs a subnetwork of hi; find one: sublingual subnetwork find" in ran.last
+    ran = run("joint", model, tmp_path / "m", *BANKS, "--ud", ud_folder, "--subnetworks", tmp_path / "none", *FEW)
+    assert "none: no such folder; find subnetworks first" in ran.last
+
+
+def test_gates_of_another_encoder_are_refused(run: Run, model: Path, tmp_path: Path, ud_folder: Path) -> None:
+    write(tmp_path / "hi.json", ["111", "111"], "hi")
+    ran = run(
+        "joint",
+        model,
+        tmp_path / "m",
+        BANKS[0],
+        "--ud",
+        ud_folder,
+        "--gates",
+        "static",
+        "--subnetworks",
+        tmp_path,
+        *FEW,
+    )
+    assert ran.code == 1
+    assert "of hi has 2 layers of 3 attention heads, where 2 of 2 are needed" in ran.last
+
+
+def test_an_unknown_system_names_the_known_ones(run: Run, model: Path, tmp_path: Path, ud_folder: Path) -> None:
+    ran = run("joint", model, tmp_path / "m", *BANKS, "--ud", ud_folder, "--gates", "statik")
+    assert ran.code == 2
+    assert "unknown system 'nonep-statik'; there are: nonep-full" in ran.last
+
+
+def test_a_file_whose_language_is_hidden_is_asked_for(
+    run: Run, model: Path, tmp_path: Path, conllu: Callable[..., Path], demo: Callable[..., list[object]]
+) -> None:
+    path = conllu(demo("Hindi", 6), "zzz.conllu")
+    ran = run("joint", model, tmp_path / "m", path, *FEW)
+    assert ran.code == 1
+    assert "which language is it?" in ran.last
+    assert f"write CODE={path}" in ran.last
+    ran = run("joint", model, tmp_path / "m", f"hi={path}", *FEW)
+    assert ran.code == 0, ran.err
+
+
+def test_the_nearest_subnetwork_is_used_for_adapting(
+    run: Run,
+    model: Path,
+    found: Path,
+    tmp_path: Path,
+    ud_folder: Path,
+    conllu: Callable[..., Path],
+    demo: Callable[..., list[object]],
+) -> None:
+    run("joint", model, tmp_path / "m", *BANKS, "--ud", ud_folder, "--gates", "r20-percent", *FEW)
+    support = conllu(demo("Turkish", 5), "my.conllu")
+    ran = run("adapt", support, tmp_path / "tr", "--model", tmp_path / "m", "--lang", "tr", "--steps", 1)
+    assert ran.code == 0, ran.err
+    assert "attention heads off" in ran.err
+    gates = Parser.from_pretrained(tmp_path / "tr").gates
+    assert gates is not None
+    unknown = run("adapt", support, tmp_path / "x", "--model", tmp_path / "m", "--steps", 1)
+    assert "the language is not known: adapting the full encoder" in unknown.err
+    assert Parser.from_pretrained(tmp_path / "x").gates is None
