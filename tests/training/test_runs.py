@@ -34,6 +34,7 @@ from sublingual.training.runs import (
 )
 
 Run = Callable[[Callable[[], object]], int]
+Damage = Callable[[bytes, int, random.Random], bytes]
 
 
 def made(*, seed: int = 0, run: str = "a") -> State:
@@ -204,15 +205,6 @@ def test_a_checkpoint_of_another_run_is_refused_and_nothing_restored(tmp_path: P
     assert same(state, made())
 
 
-def damaged(raw: bytes, kind: int, rng: random.Random) -> bytes:
-    at = rng.randrange(len(raw))
-    if kind == 0:
-        return raw[:at] + bytes([raw[at] ^ rng.randrange(1, 256)]) + raw[at + 1 :]
-    if kind == 1:
-        return raw[:at]
-    return raw[:at] + bytes(len(raw) - at)
-
-
 def refused_or_same(folder: Path, raw: bytes, state: State) -> str:
     """`refused` for an error that names the file and leaves the state alone; `same` for the state that was saved."""
     (folder / CHECKPOINT).write_bytes(raw)
@@ -225,7 +217,7 @@ def refused_or_same(folder: Path, raw: bytes, state: State) -> str:
 
 
 @pytest.mark.parametrize("n", [60, pytest.param(900, marks=pytest.mark.slow)])
-def test_damage_to_a_checkpoint_is_found(tmp_path: Path, n: int) -> None:
+def test_damage_to_a_checkpoint_is_found(tmp_path: Path, damaged: Damage, n: int) -> None:
     state = made(seed=4)
     save_checkpoint(tmp_path, state)
     raw = (tmp_path / CHECKPOINT).read_bytes()

@@ -78,6 +78,7 @@ def test_the_card_says_what_was_learned_from_and_how(config: TrainConfig) -> Non
             "use": use,
             "sentences": len(sentences),
             "words": sum(len(s.words) for s in sentences),
+            "licence": "CC0 1.0",
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         }
     dev = read_conllu(DEV)
@@ -93,7 +94,9 @@ def replace_seed(config: TrainConfig, seed: int) -> TrainConfig:
 def test_the_card_names_no_folder_that_is_no_treebanks(tmp_path: Path) -> None:
     path = tmp_path / "my.conllu"
     path.write_bytes(TRAIN.read_bytes())
-    assert set(described(path, "support")) == {"file", "use", "sentences", "words", "sha256"}
+    found = described(path, "support")
+    assert set(found) == {"file", "use", "sentences", "words", "licence", "sha256"}
+    assert found["licence"] == "unknown"
 
 
 def test_the_card_is_of_the_files_that_were_read_though_they_change_or_go_meanwhile(

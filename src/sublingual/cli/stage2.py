@@ -26,6 +26,7 @@ from sublingual.cli.common import (
     training_bar,
 )
 from sublingual.data.catalogue import LANGUAGE_CODES, stage2_treebanks
+from sublingual.data.textfiles import write_text
 from sublingual.data.treebanks import Split
 from sublingual.errors import DataError, LanguageError
 from sublingual.languages import resolve
@@ -58,6 +59,12 @@ Found = Annotated[
     typer.Option("--subnetworks", help="Folder of what `subnetwork find` wrote; static and dynamic need it."),
 ]
 Steps = Annotated[int | None, typer.Option("--steps", help="Iterations (joint) or episodes (meta).")]
+Last = Annotated[
+    int,
+    typer.Option(
+        "--conflicts", min=0, help="Compare the languages' gradients in that many last steps (the paper: 50)."
+    ),
+]
 OptionalSeed = Annotated[int | None, typer.Option("--seed", help="Seed of everything that is drawn.")]
 
 
@@ -74,6 +81,7 @@ def stage2(loop: str) -> Callable[..., None]:
         config: Settings = None,
         words: Words = None,
         seed: OptionalSeed = None,
+        conflicts: Last = 0,
         ud: Ud = None,
         device: Device = "auto",
         threads: Threads = None,
@@ -99,7 +107,7 @@ def stage2(loop: str) -> Callable[..., None]:
         chosen = settings.changed(start, words or ())
         chosen = chosen if steps is None else replace(chosen, steps=steps)
         chosen = chosen if seed is None else replace(chosen, seed=seed)
-        trained = _trained(parser, out, files=files, row=row, config=chosen, found=found)
+        trained = _trained(parser, out, files=files, row=row, config=chosen, found=found, last=conflicts)
         if as_json:
             print(json.dumps(trained))
 
@@ -114,6 +122,7 @@ def _trained(
     row: System,
     config: Stage2Config,
     found: Mapping[str, Sequence[Subnetwork]],
+    last: int,
 ) -> dict[str, object]:
     """Trains and saves the parser, and returns what became of its gates; progress and checkpoints stay in OUT.run."""
     from sublingual.training.runs import CHECKPOINT
@@ -122,7 +131,11 @@ def _trained(
     work = out.with_name(out.name + ".run")
     say(f"{row.name} on {', '.join(files)}, {config.steps} steps; progress in {work}")
     with training_bar(row.name) as update:
-        trained = train_system(parser, files, row=row, config=config, found=found, folder=work, progress=update)
+        trained = train_system(
+            parser, files, row=row, config=config, found=found, folder=work, progress=update, last=last
+        )
+    if trained.conflicts is not None:
+        write_text([json.dumps(trained.conflicts), "\n"], work / "conflicts.json")
     trained.parser.save_pretrained(out, overwrite=True)
     (work / CHECKPOINT).unlink(missing_ok=True)  # large, and of no use to a run that is done; the metrics stay
     off = {code: int((own == 0).sum()) for code, own in trained.parser.subnetworks.items()}

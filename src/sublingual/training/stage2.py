@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +26,7 @@ from sublingual.model.sources import BUNDLED
 from sublingual.runtime import forked_random, keep_memory, resolve_precision
 from sublingual.subnetworks.dynamic import DynamicConfig, LanguageGates
 from sublingual.training.finetune import made_of
+from sublingual.training.gradients import Conflicts, observe_joint
 from sublingual.training.joint import joint_gradients_
 from sublingual.training.loop import Pace, Progress, Step, refuse_divergence, run_
 from sublingual.training.meta import meta_gradients_
@@ -92,12 +94,12 @@ def stage2_(
     config: Stage2Config,
     folder: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
-    observe: Observer | None = None,
+    conflicts: Conflicts | None = None,
 ) -> Stage2:
     """Trains the network and learned gates in place and returns what came of it.
 
     `data` has the sentences of every language of the gates. All systems of one seed see the same batches in the same
-    order. With a folder the run resumes as `finetune_` does. `observe` sees each language's gradients (section 7.2).
+    order. With a folder the run resumes as `finetune_` does. `conflicts` sees each language's gradients (section 7.2).
     Raises DataError for a language without annotated sentences, TrainingError for a loss that is not finite (naming
     language and sentences), for a folder in use or of another run, for a full disk.
     """
@@ -111,15 +113,11 @@ def stage2_(
     encoded = {language: network.encode(data[language], gold=True) for language in gates.languages}
     held = nullcontext() if folder is None else only_run_in(folder)
     with held, forked_random(network.device):
-        began, run = time.process_time(), _Run(network, gates, encoded, loop, config, folder, observe)
+        began, run = time.process_time(), _Run(network, gates, encoded, loop, config, folder, conflicts)
         pace = Pace(config.steps, config.steps, config.checkpoint_every)
         steps = run_(run.state, run.step, pace=pace, folder=folder, progress=progress)
         network.eval()
         return Stage2(time.process_time() - began, steps, gates.changed())
-
-
-Observer = Callable[[int, int, Sequence[Tensor | None]], None]
-"""Told the step, the index of a language, and the gradients of its loss for the network's trained parameters."""
 
 
 class Draws:
@@ -157,10 +155,10 @@ class _Run:
         loop: Loop,
         config: Stage2Config,
         folder: Path | None,
-        observe: Observer | None,
+        conflicts: Conflicts | None,
     ) -> None:
         self.network, self.gates, self.encoded, self.loop, self.config = network, gates, encoded, loop, config
-        self.folder, self.observe = folder, observe
+        self.folder, self.conflicts = folder, conflicts
         torch.manual_seed(config.seed)
         self.draws = Draws({code: len(e) for code, e in encoded.items()}, batch=config.batch, seed=config.seed)
         adam = optimizer(network, config.outer)
@@ -194,13 +192,19 @@ class _Run:
         return [[self.encoded[code][i] for i in chosen] for code, chosen in self.draws.draw().items()]
 
     def _joint(self, batches: list[list[Encoded]]) -> tuple[list[float], dict[str, float]]:
-        c = self.config
+        c, step = self.config, self.state.step
+        if self.conflicts is not None and self.conflicts.wants(step):
+            conflicts = self.conflicts
+            observe_joint(
+                self.network, self.gates, batches, conflicts, step=step, budget=c.budget, precision=c.precision
+            )
         return joint_gradients_(self.network, self.gates, batches, budget=c.budget, precision=c.precision), {}
 
     def _meta(
         self, supports: list[list[Encoded]], queries: list[list[Encoded]]
     ) -> tuple[list[float], dict[str, float]]:
-        c, step, observe = self.config, self.state.step, self.observe
+        c, step = self.config, self.state.step
+        seen = self.conflicts if self.conflicts is not None and self.conflicts.wants(step) else None
         episode = meta_gradients_(
             self.network,
             self.gates,
@@ -209,7 +213,7 @@ class _Run:
             inner=c.inner,
             budget=c.budget,
             precision=c.precision,
-            observe=None if observe is None else lambda i, gradients: observe(step, i, gradients),
+            observe=None if seen is None else partial(seen, step),
         )
         values: dict[str, float] = {}
         for code, before, after in zip(self.gates.languages, episode.before, episode.after, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,17 +16,19 @@ from sublingual.parsing import Parser
 from sublingual.subnetworks.dynamic import DynamicGates, LanguageGates, stacked
 from sublingual.subnetworks.gates import Subnetwork, refuse_foreign
 from sublingual.subnetworks.systems import System, starting_gates
+from sublingual.training.gradients import Conflicts
 from sublingual.training.loop import Progress
 from sublingual.training.stage1 import described
-from sublingual.training.stage2 import Observer, Stage2, Stage2Config, stage2_
+from sublingual.training.stage2 import Stage2, Stage2Config, stage2_
 
 
 @dataclass(frozen=True)
 class TrainedSystem:
-    """A parser after stage 2, and how that went."""
+    """A parser after stage 2, how that went, and the gradients of its last steps compared, where that was asked for."""
 
     parser: Parser
     run: Stage2
+    conflicts: dict[str, Any] | None
 
 
 def train_system(
@@ -37,11 +40,12 @@ def train_system(
     found: Mapping[str, Sequence[Subnetwork]] | None = None,
     folder: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
-    observe: Observer | None = None,
+    last: int = 0,
 ) -> TrainedSystem:
     """Returns the parser trained further as the system's row says, on the CoNLL-U files of each language; changes `parser`.
 
     `found`: the subnetworks of each language's seeds, where the row needs them. With a folder the run resumes from there.
+    `last`: in how many of the last steps the languages' gradients are compared (section 7.2; the paper: 50).
     Errors: those of `stage2_`, `starting_gates`, `refuse_foreign`; ConfigError for a row without stage 2.
     """
     if row.loop == "none":
@@ -51,7 +55,8 @@ def train_system(
     gates = language_gates(parser, row, found or {}, languages, config=config).to(network.device)
     data = {code: [s for path in paths for s in read_conllu(path, heads="partial")] for code, paths in files.items()}
     config = replace(config, dynamic=replace(config.dynamic, off=row.dynamic_off))
-    run = stage2_(network, gates, data, loop=row.loop, config=config, folder=folder, progress=progress, observe=observe)
+    seen = Conflicts(network, languages, steps=config.steps, last=last) if last else None
+    run = stage2_(network, gates, data, loop=row.loop, config=config, folder=folder, progress=progress, conflicts=seen)
     learned = {} if row.gates == "full" else dict(zip(languages, gates.binary().cpu(), strict=True))
     about = replace(
         parser.about,
@@ -68,7 +73,7 @@ def train_system(
         scores={},
         note=f"Stage 2 on {len(languages)} languages, system {row.name}.",
     )
-    return TrainedSystem(Parser(network, None, about, learned), run)
+    return TrainedSystem(Parser(network, None, about, learned), run, None if seen is None else seen.record())
 
 
 def language_gates(
