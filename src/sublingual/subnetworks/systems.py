@@ -16,7 +16,7 @@ from sublingual.subnetworks.gates import Subnetwork, bad, full, intersection, ra
 
 Loop = Literal["joint", "meta", "none"]
 Gates = Literal["full", "static", "dynamic"]
-Start = Literal["union", "intersection", "shuffled", "random", "bad", "magnitude"]
+Start = Literal["union", "intersection", "shuffled", "random", "bad"]
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class System:
     """One row. `loop` and `gates` make the six systems; the rest are controls and ablations (section 8, 7.1).
 
     `start`: the gates to hold or to learn on from: the `union` of the seeds' subnetworks (the paper's), their
-    `intersection`, the union `shuffled`, `random` ones, `bad` ones (drawn among those that pruning kept), or masks of
-    single weights by `magnitude`. `off`: how many attention heads a random or bad start switches off, or which share.
+    `intersection`, the union `shuffled`, `random` ones, or `bad` ones (drawn among those that pruning kept). `off`: how
+    many attention heads a random or bad start switches off, or which share.
     `dynamic_off`: how many are off while gates are learned (`DynamicConfig.off`). `only` and `all_but`: the languages that
     are restricted, or that are not (7.1); the others run in full.
     """
@@ -96,7 +96,7 @@ def starting_gates(
     """
     started = {}
     for i, language in enumerate(languages):
-        if not row.restricts(language) or row.start == "magnitude":
+        if not row.restricts(language):
             started[language] = full(*shape, language=language)
             continue
         generator = np.random.default_rng([seed, i])
