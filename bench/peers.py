@@ -1,7 +1,7 @@
 """The same encoder and sentences through hopsparser, SuPar and sublingual: how fast each trains and parses, how well.
 
     python bench/peers.py --hops PYTHON --supar PYTHON --ud FOLDER --work DIR [--trimmed] [--train 200] [--test 500]
-                          [--threads 2] [--epochs 5] [--batch 20] [--our-dropout light] [--json FILE]
+                          [--threads 2] [--epochs 5] [--batch 20] [--rounds 1] [--our-dropout light] [--json FILE]
 
 PYTHON are interpreters in which the peers are installed (Python 3.11, CPU build of torch 2.13.0):
     hopsparser 0.8.0   python -m venv hops; hops/bin/pip install torch==2.13.0; hops/bin/pip install --no-deps
@@ -22,7 +22,9 @@ Our dropouts are by default SuPar's (0.33 and 0.1): in 50 steps on 200 sentences
 - `--trimmed`: the encoder holds the pieces of these files only, and nobody trains embeddings.
 Time is taken inside each process around training and around parsing from file to file (see `peers_run.py`): without
 start-up, loading, saving and evaluation. A difference of two runs' wall times would say the same with more noise.
-Before the timed file each system parses the dev file. Of the repeats the fastest counts: other jobs only ever add.
+Before the timed file each system parses the dev file. Systems take turns for some rounds (`--rounds`), and the load
+average before each turn is in the record. Of the rounds' trainings and of all parsings the fastest counts: other jobs
+only ever add.
 """
 
 from __future__ import annotations
@@ -85,6 +87,22 @@ def run(python: str, job: Job) -> dict[str, Any]:
         raise SystemExit(f"{job.system} ended with {done.returncode}:\n{tail}")
     found: dict[str, Any] = json.loads((folder / "record.json").read_text("utf-8"))
     return found
+
+
+def in_turns(runs: list[tuple[str, str, Job]], *, rounds: int) -> list[dict[str, Any]]:
+    """Returns one record of each run: its fastest training, its parsings of all rounds, the load before each."""
+    found: list[list[dict[str, Any]]] = [[] for _ in runs]
+    for _ in range(rounds):
+        for (name, python, job), records in zip(runs, found, strict=True):
+            load = os.getloadavg()[0]
+            print(f"{name}: load average {load:.2f} ...", file=sys.stderr, flush=True)
+            records.append(run(python, job) | {"load_average": load})
+    return [
+        min(records, key=lambda record: record["training_seconds"]["wall"])
+        | {"parsing_seconds": [seconds for record in records for seconds in record["parsing_seconds"]]}
+        | {"load_average": [record["load_average"] for record in records]}
+        for records in found
+    ]
 
 
 def judged(name: str, job: Job, found: dict[str, Any], parts: dict[str, list[Sentence]]) -> dict[str, Any]:
@@ -153,12 +171,12 @@ def ratios(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 def table(rows: list[dict[str, Any]], compared: dict[str, dict[str, float]]) -> str:
     lines = [
-        f"{'':22}{'training':>9}{'parsing':>9}{'dev':>8}{'test':>8}{'steps':>7}{'memory':>9}   times the faster peer",
-        f"{'':22}{'sents/s':>9}{'sents/s':>9}{'LAS':>8}{'LAS':>8}{'':>7}{'MB':>9}   training  parsing",
+        f"{'':22}{'training':>9}{'parsing':>9}{'dev':>8}{'test':>8}{'steps':>7}{'memory':>9}{'load':>6}   times the faster",
+        f"{'':22}{'sents/s':>9}{'sents/s':>9}{'LAS':>8}{'LAS':>8}{'':>7}{'MB':>9}{'':>6}   peer: training, parsing",
     ]
     for row in rows:
         speeds = f"{row['train_sentences_per_second']:9.1f}{row['parse_sentences_per_second']:9.1f}"
-        scores = f"{row['dev_las']:8.2f}{row['test_las']:8.2f}{row['steps']:7}{row['peak_mb']:9}"
+        scores = f"{row['dev_las']:8.2f}{row['test_las']:8.2f}{row['steps']:7}{row['peak_mb']:9}{max(row['load_average']):6.1f}"
         times = "".join(f"{value:11.2f}" for value in compared.get(row["name"], {}).values())
         unlike = f"   {row['trees_unlike_fp32']:.1%} of trees unlike fp32's" if "trees_unlike_fp32" in row else ""
         lines.append(f"{row['name']:22}{speeds}{scores}{times}{unlike}")
@@ -175,6 +193,7 @@ def arguments() -> argparse.Namespace:
     for name, value in {"train": 200, "test": 500, "dev": 500, "threads": 2, "epochs": 5, "batch": 20}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--repeats", type=int, default=3, help="of the timed parsing")
+    parser.add_argument("--rounds", type=int, default=1, help="of everything, the systems taking turns")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--hops-rate", type=float, default=3e-4)
     parser.add_argument("--supar-rate", type=float, default=2e-4, help="of the encoder")
@@ -191,16 +210,15 @@ def main() -> None:
     parts = cut(options.ud, options.work, sizes={split: getattr(options, split) for split in SPLITS})
     words = sorted({word for sentences in parts.values() for s in sentences for word in s.words})
     encoder, notes = peers_encoder.export(options.work / "encoder", words=words if options.trimmed else None)
-    rows = []
-    for name, python, job in jobs(options, parts, encoder):
-        print(f"{name} ...", file=sys.stderr, flush=True)
-        rows.append(judged(name, job, run(python, job), parts))
+    runs = jobs(options, parts, encoder)
+    found = in_turns(runs, rounds=options.rounds)
+    rows = [judged(name, job, record, parts) for (name, _, job), record in zip(runs, found, strict=True)]
     compared = ratios(rows)
     record = {
         "race": "trimmed, nobody trains embeddings" if options.trimmed else "plain, peers train all embeddings",
         "sizes": {split: {"sentences": len(s), "words": sum(len(x.words) for x in s)} for split, s in parts.items()},
         "encoder": notes,
-        "machine": machine() | {"threads": options.threads, "load_average": os.getloadavg()},
+        "machine": machine() | {"threads": options.threads},
         "rows": rows,
         "times_the_faster_peer": compared,
     }

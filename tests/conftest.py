@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections import Counter
 from collections.abc import Callable
 from importlib.resources import files
@@ -41,6 +42,19 @@ def demo() -> Callable[..., list[Sentence]]:
         return [s for path in sorted(folder.glob("*.conllu")) for s in read_conllu(path)][:n]
 
     return read
+
+
+@pytest.fixture(scope="session")
+def damaged() -> Callable[[bytes, int, random.Random], bytes]:
+    """Damages a file's bytes in one of three ways: 0 flips bits of one byte, 1 cuts the end off, 2 makes the end zeros."""
+
+    def damage(raw: bytes, kind: int, rng: random.Random) -> bytes:
+        at = rng.randrange(len(raw))
+        if kind == 0:
+            return raw[:at] + bytes([raw[at] ^ rng.randrange(1, 256)]) + raw[at + 1 :]
+        return raw[:at] + (b"" if kind == 1 else bytes(len(raw) - at))
+
+    return damage
 
 
 @pytest.fixture(scope="session")

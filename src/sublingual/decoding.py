@@ -47,7 +47,7 @@ def decode_batch(arcs: Float[np.ndarray, "batch n n"], lengths: Int[np.ndarray, 
 
     What lies behind the end of a sentence is not read, so it may be anything. Errors name the sentence, counted from 1.
     """
-    scores = _readable(arcs, lengths)
+    scores = readable(arcs, lengths)
     heads = scores.argmax(axis=2)  # [batch, n]
     unfit = np.flatnonzero(~_are_trees(heads, scores, lengths))
     for sentence in unfit.tolist():
@@ -81,7 +81,7 @@ def decode_labels(
     return labels
 
 
-def _readable(
+def readable(
     arcs: Float[np.ndarray, "batch n n"], lengths: Int[np.ndarray, " batch"]
 ) -> Float[np.ndarray, "batch n n"]:
     """Return the scores with -inf for all that is not an arc of its sentence: row 0, the diagonal and the padding."""

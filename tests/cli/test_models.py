@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from sublingual.adaptation import AdaptConfig, adapt
 from sublingual.cli import base
@@ -47,6 +48,25 @@ def adapted(
 
 def same_model(one: Path, other: Path) -> bool:
     return (one / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("command", ["train", "adapt", "parse", "fewshot"])
+def test_threads_reach_torch(
+    run: Run, model: Path, ud_folder: Path, tmp_path: Path, conllu: Write, english: list[Sentence], command: str
+) -> None:
+    file, out = conllu(english[:3]), tmp_path / "out"
+    words = {
+        "train": (out, file, "--encoder", tmp_path / "none", *FEW),  # threads are set before it is sought
+        "adapt": (file, out, "--model", model, "--steps", 0),
+        "parse": (model, file),
+        "fewshot": (model, "UD_Turkish-Demo", "--ud", ud_folder, "--seeds", 1, "-n", 45, "--set", "steps=0"),
+    }
+    before = torch.get_num_threads()
+    try:
+        run(command, *words[command], "--threads", before + 2)  # type: ignore[misc]
+        assert torch.get_num_threads() == before + 2
+    finally:
+        torch.set_num_threads(before)
 
 
 # train
@@ -285,6 +305,21 @@ def test_partial_annotation_adapts_and_the_rest_is_counted(
     ran = run("adapt", support, tmp_path / "m", "--model", model, *LAST)
     assert ran.code == 0, ran.err
     assert f"{n_left_out} of {n_words} words have no HEAD (_): they do not count" in ran.err
+
+
+def test_rates_of_adapt_go_to_encoder_and_classifier_each(
+    run: Run, model: Path, tmp_path: Path, conllu: Write, english: list[Sentence]
+) -> None:
+    words = ("--model", model, "--steps", 2, "--encoder-rate", "0", "--classifier-rate", "0.002")
+    ran = run("adapt", conllu(english[:4]), tmp_path / "m", *words)
+    assert ran.code == 0, ran.err
+    adapted, base = (Parser.from_pretrained(folder) for folder in (tmp_path / "m", model))
+    settings = adapted.about.settings["adaptation"]
+    assert (settings["encoder_rate"], settings["classifier_rate"]) == (0.0, 0.002)
+    start = base.network.state_dict()
+    moved = [name for name, t in adapted.network.state_dict().items() if not torch.equal(t, start[name])]
+    assert {"root", "arcs.bilinear", "labels.bias"} & set(moved)
+    assert not any(name.startswith("encoder.") for name in moved)
 
 
 @pytest.mark.parametrize("content", ["", "# only a comment\n\n", "1\tHey\t_\t_\t_\t_\t_\t_\t_\t_\n\n"])

@@ -27,6 +27,7 @@ GOOD = (
     "4.1\t_\t_\t_\t_\t_\t_\t_\t_\t_\n"
     "\n"
 )
+EMPTY = "\t_" * 9 + "\n"
 MODES: tuple[Heads, ...] = ("gold", "partial", "ignored")
 
 
@@ -41,35 +42,11 @@ def errors(faults: list[Fault]) -> list[Fault]:
 ERRORS = [
     ("number-of-columns", 7, "\tVERB\t", "\t", "9 columns, 10 needed, separated by tabs; an empty column is written _"),
     ("number-of-columns", 7, "root\t_\t_\n", "root\t_\t_\t\n", "11 columns, 10 needed; the line ends with a tab too"),
-    (
-        "number-of-columns",
-        6,
-        "3\tmar\tmar\tNOUN\t_\t_\t4\tobl\t_\t_",
-        "3 mar mar NOUN _ _ 4 obl _ _",
-        "separated by spaces?",
-    ),
-    (
-        "invalid-line",
-        6,
-        "3\tmar",
-        "-\tmar",
-        r"'-\tmar\tmar\tNOUN\t_\t_\t4\tobl\t_\t_' is no line of CoNLL-U: each starts",
-    ),
+    ("number-of-columns", 6, "3\tmar\tmar\tNOUN\t_\t_\t4\tobl\t_\t_", "3 mar mar NOUN _ _ 4 obl _ _", "by spaces?"),
+    ("invalid-line", 6, "3\tmar", "-\tmar", r"'-\tmar\tmar\tNOUN\t_\t_\t4\tobl\t_\t_' is no line of CoNLL-U: each"),
     ("invalid-line", 6, "3\tmar", "٣\tmar", "is no line of CoNLL-U"),
-    (
-        "pseudo-empty-line",
-        8,
-        "4.1\t_\t_\t_\t_\t_\t_\t_\t_\t_\n",
-        " \t \n",
-        "the line looks empty but holds spaces or tabs",
-    ),
-    (
-        "misplaced-comment",
-        5,
-        "2\tel",
-        "# late\n2\tel",
-        "comment '# late' between the words: move it before the sentence's",
-    ),
+    ("pseudo-empty-line", 8, f"4.1{EMPTY}", " \t \n", "the line looks empty but holds spaces or tabs"),
+    ("misplaced-comment", 5, "2\tel", "# late\n2\tel", "comment '# late' between the words: move it before the"),
     ("empty-column", 6, "mar\tNOUN", "\tNOUN", "column 3 (LEMMA) is empty: write _ where there is no value"),
     ("empty-column", 7, "0\troot", "\troot", "column 7 (HEAD) is empty"),
     (
@@ -77,7 +54,7 @@ ERRORS = [
         6,
         "mar\tmar",
         " \u00a0\u3000\tmar",
-        r"FORM ' \xa0\u3000' holds only spaces: a word needs a visible form",
+        r"FORM ' \xa0\u3000' holds only spaces: a word needs a visible",
     ),
     ("blank-form", 3, "\tal\t", "\t \t", "FORM ' ' holds only spaces"),
     ("word-id-sequence", 6, "3\tmar", "7\tmar", "word number '7' where 3 is due: words are numbered 1, 2, 3, ..."),
@@ -86,40 +63,16 @@ ERRORS = [
         6,
         "3\tmar",
         "03\tmar",
-        "ID '03': allowed are a word (3), a multiword range (3-4), an empty node (3.1)",
+        "ID '03': allowed are a word (3), a multiword range (3-4), an empty node",
     ),
     ("invalid-word-interval", 3, "1-2", "1-X", "ID '1-X': allowed are"),
-    (
-        "reversed-word-interval",
-        3,
-        "1-2",
-        "2-1",
-        "multiword range '2-1' ends before it starts: write FIRST-LAST with FIRST <",
-    ),
+    ("reversed-word-interval", 3, "1-2", "2-1", "multiword range '2-1' ends before it starts: write FIRST-LAST with"),
     ("word-interval-out", 3, "1-2", "1-1000000000", "multiword range '1-1000000000' but the sentence has 4 words"),
-    (
-        "misplaced-word-interval",
-        3,
-        "1-2",
-        "2-3",
-        "multiword range '2-3' stands after word 0: move it directly before word 2",
-    ),
-    (
-        "overlapping-word-intervals",
-        5,
-        "2\tel",
-        "2-3\tx\t_\t_\t_\t_\t_\t_\t_\t_\n2\tel",
-        "multiword range '2-3' overlaps the one before it, which ends at word 2",
-    ),
+    ("misplaced-word-interval", 3, "1-2", "2-3", "multiword range '2-3' stands after word 0: move it directly before"),
+    ("overlapping-word-intervals", 5, "2\tel", f"2-3{EMPTY}2\tel", "overlaps the one before it, which ends at word 2"),
     ("missing-head", 6, "4\tobl", "_\tobl", "word 3 has no HEAD (_): every word needs its head here"),
     ("missing-deprel", 6, "4\tobl", "4\t_", "word 3 has no DEPREL (_): every word needs its relation here"),
-    (
-        "invalid-head",
-        6,
-        "4\tobl",
-        "-1\tobl",
-        "HEAD '-1' is no number: allowed are 0 to 4, and _ where it is not annotated",
-    ),
+    ("invalid-head", 6, "4\tobl", "-1\tobl", "HEAD '-1' is no number: allowed are 0 to 4, and _ where it is not"),
     ("invalid-head", 6, "4\tobl", "1.5\tobl", "HEAD '1.5' is no number"),
     ("invalid-head", 6, "4\tobl", "+4\tobl", "HEAD '+4' is no number"),
     ("invalid-head", 6, "4\tobl", "٤\tobl", "HEAD '٤' is no number"),
@@ -129,13 +82,7 @@ ERRORS = [
     ("non-tree", 4, "4\tobl", "1\tobl", "words 1 -> 3 -> 1 form a cycle: give one of them a head outside"),
     ("non-tree", 6, "0\troot", "3\troot", "words 3 -> 4 -> 3 form a cycle, and no word has head 0: give one"),
     ("multiple-roots", 7, "4\tobl", "0\tobl", "2 words have head 0 (3, 4): exactly one word is the root"),
-    (
-        "invalid-whitespace",
-        6,
-        "4\tobl",
-        "4\tobl arg",
-        "DEPREL 'obl arg' holds a space: relations are written without any",
-    ),
+    ("invalid-whitespace", 6, "4\tobl", "4\tobl arg", "DEPREL 'obl arg' holds a space: relations are written without"),
 ]
 
 
@@ -191,51 +138,21 @@ def test_head_and_deprel_of_words_are_not_looked_at_where_heads_are_ignored(old:
 WARNINGS = [
     ("empty-sentence", 1, "# sent_id", "# alone\n\n# sent_id", "comments without a sentence; they are left out"),
     ("misplaced-comment", 10, "_\n\n", "_\n\n# end\n\n", "comments after the last sentence; they are left out"),
-    (
-        "extra-empty-line",
-        1,
-        "# sent_id",
-        "\n\n# sent_id",
-        "blank lines too many: 2; sentences are separated by exactly one",
-    ),
+    ("extra-empty-line", 1, "# sent_id", "\n\n# sent_id", "blank lines too many: 2; sentences are separated by"),
     ("extra-empty-line", 10, "_\n\n", "_\n\n\n", "blank lines too many: 1;"),
     ("missing-empty-line", 8, "_\n\n", "_\n", "no blank line after the last sentence; one is written"),
     ("missing-empty-line", 8, "_\n\n", "_", "no blank line after the last sentence"),
     ("non-unix-newline", 3, "\n1-2", "\n1-2", "lines end with CR LF (Windows); read as LF, and written so"),
     ("unicode-normalization", 7, "ir\tVERB", "u\u0308r\tVERB", "not in Unicode's normal form NFC; it is kept as it is"),
     ("invalid-whitespace", 6, "NOUN\t_", "NOUN\ta b", "XPOS 'a b' holds a space; it is kept as it is"),
-    (
-        "leading-whitespace",
-        6,
-        "mar\tNOUN",
-        " mar\tNOUN",
-        "LEMMA ' mar' starts or ends with a space; it is kept as it is",
-    ),
+    ("leading-whitespace", 6, "mar\tNOUN", " mar\tNOUN", "LEMMA ' mar' starts or ends with a space; it is kept"),
     ("trailing-whitespace", 6, "mar\tmar", "mar\u00a0\tmar", r"FORM 'mar\xa0' starts or ends with a space"),
-    (
-        "invisible-form",
-        6,
-        "mar\tmar",
-        "\u200b\u00ad\tmar",
-        r"FORM '\u200b\xad' has no visible character; an encoder sees",
-    ),
-    (
-        "invalid-deprel",
-        6,
-        "obl",
-        "Obl",
-        "DEPREL 'Obl' is no relation of UD (lower case, one subtype): it is taken as it is",
-    ),
+    ("invisible-form", 6, "mar\tmar", "\u200b\u00ad\tmar", r"FORM '\u200b\xad' has no visible character; an encoder"),
+    ("invalid-deprel", 6, "obl", "Obl", "DEPREL 'Obl' is no relation of UD (lower case, one subtype): it is taken"),
     ("0-is-not-root", 7, "root", "dep", "word 4 has head 0 but is labelled dep; it is taken as it is"),
     ("root-is-not-0", 6, "obl", "root", "word 3 is labelled root but has head 4; it is taken as it is"),
     ("misplaced-empty-node", 8, "4.1", "4.3", "empty node '4.3' where 4.1 is due; it is kept as it is and not parsed"),
-    (
-        "misplaced-empty-node",
-        4,
-        "1\ta\t",
-        "0.1\t_\t_\t_\t_\t_\t_\t_\t_\t_\n1\ta\t",
-        "empty node '0.1' where 0.1 before the multiword range of word 1 is due",
-    ),
+    ("misplaced-empty-node", 4, "1\ta\t", f"0.1{EMPTY}1\ta\t", "where 0.1 before the multiword range of word 1 is due"),
 ]
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from sublingual.data.catalogue import LANGUAGE_CODES, catalogue, entry_of
 from sublingual.data.conllu import read_conllu
-from sublingual.data.treebanks import Size, Treebank, check, count, find, table, treebank_at, treebanks
+from sublingual.data.treebanks import Size, Treebank, check, count, find, licence_of, table, treebank_at, treebanks
 from sublingual.errors import DataError
 
 TABLE_6 = """
@@ -178,6 +178,33 @@ def test_the_check_says_what_is_missing_and_what_is_wrong(release: Path) -> None
     assert found["UD_Faroese-Own"].sizes == {"train": Size(5, 15)}
 
 
+METADATA = """License: of the prose, which does not count
+<pre>
+=== Machine-readable metadata (DO NOT REMOVE!) ================================
+Data available since: UD v2.2
+License: {}
+Includes text: yes
+===============================================================================
+</pre>
+"""
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.txt"])
+def test_the_licence_is_that_of_the_readmes_metadata(release: Path, name: str) -> None:
+    folder = release / "UD_Faroese-OFT"
+    (folder / name).write_bytes(METADATA.format("CC BY-NC-SA 4.0 \r").encode())
+    assert licence_of(folder) == "CC BY-NC-SA 4.0"
+
+
+def test_a_folder_without_metadata_has_the_licence_of_the_folder_around_it_or_none(release: Path) -> None:
+    folder = release / "UD_Faroese-OFT"
+    assert licence_of(folder) is None
+    (folder / "README.md").write_text("# Faroese\nLicense: CC BY 4.0\n" + METADATA.format(""), encoding="utf-8")
+    assert licence_of(folder) is None
+    (release / "README.md").write_text(METADATA.format("CC0 1.0"), encoding="utf-8")
+    assert licence_of(folder) == "CC0 1.0"
+
+
 def test_neither_torch_nor_transformers_is_imported() -> None:
     code = "import sys, sublingual.data.treebanks, sublingual.data.releases; print({'torch', 'transformers'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -188,6 +215,13 @@ def test_neither_torch_nor_transformers_is_imported() -> None:
 def test_all_86_test_treebanks_are_in_the_release_and_have_sentences(ud: Path) -> None:
     tests = [row for row in table(ud) if row.role == "test"]
     assert sum(row.present and row.sizes["test"].sentences > 0 for row in tests) == 86
+
+
+@pytest.mark.data
+def test_every_treebank_of_the_release_names_its_licence(ud: Path) -> None:
+    found = {treebank.name: licence_of(treebank.folder) for treebank in treebanks(ud)}
+    assert [name for name, licence in found.items() if not licence] == []
+    assert found["UD_English-EWT"] == "CC BY-SA 4.0"
 
 
 @pytest.mark.data

@@ -30,12 +30,14 @@ def bilinear(left: list[float], w: list[list[float]], right: list[float]) -> flo
 @pytest.mark.parametrize("train", [False, True])
 def test_arc_scores_are_eq_2(train: bool) -> None:
     scorer = drawn(ArcScorer(4)).train(train)
-    dependents, heads = torch.randn(2, 2, 3, 4)
-    found = scorer(dependents, heads)
+    dependents, heads = torch.randn(2, 5, 4)
+    place = torch.tensor([[4, 0, 2], [1, 3, 1]])
+    found = scorer(dependents, heads, place)
     assert found.shape == (2, 3, 3)
     w, b = scorer.weight.tolist(), scorer.bias.item()
     for s, i, j in product(range(2), range(3), range(3)):
-        expected = bilinear([*dependents[s, i].tolist(), 1.0], w, [*heads[s, j].tolist(), 1.0]) + b
+        dependent, head = dependents[place[s, i]].tolist(), heads[place[s, j]].tolist()
+        expected = bilinear([*dependent, 1.0], w, [*head, 1.0]) + b
         assert found[s, i, j].item() == pytest.approx(expected, abs=1e-4)
 
 
@@ -146,7 +148,7 @@ def test_projections_drop_only_in_training() -> None:
 
 def test_vectors_of_another_size_fail_the_shape_check() -> None:
     with pytest.raises(TypeCheckError):
-        ArcScorer(4)(torch.zeros(2, 3, 4), torch.zeros(2, 5, 4))
+        ArcScorer(4)(torch.zeros(3, 4), torch.zeros(5, 4), torch.zeros(2, 3, dtype=torch.int64))
     with pytest.raises(TypeCheckError):
         LabelScorer(3, bases=(0,), tied=True)(torch.zeros(2, 3), torch.zeros(3, 3))
     with pytest.raises(TypeCheckError):

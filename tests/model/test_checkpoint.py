@@ -32,6 +32,7 @@ from sublingual.runtime import machine, versions
 
 Make = Callable[..., BiaffineParser]
 Demo = Callable[..., list[Sentence]]
+Damage = Callable[[bytes, int, random.Random], bytes]
 
 ABOUT = About(
     language="fo",
@@ -171,7 +172,7 @@ def test_a_trimmed_bundled_encoder_comes_back_and_admits_new_pieces(demo: Demo, 
         torch.manual_seed(0)
         network = new_parser(encoder, config=ParserConfig(arc_size=16, label_size=8)).eval()
     expected = parse(network, [*english, *hindi])
-    encoder.trim_({int(i) for e in network.encode(english, gold=False) for window in e.windows for i in window})
+    network.encoder = load_encoder("bundled", keep=[w for s in english for w in s.words]).eval()
     save(tmp_path / "model", network, gates=None, about=About())
     loaded = load(tmp_path / "model").network
     assert equal(loaded, network)
@@ -226,17 +227,33 @@ def test_the_card_says_languages_data_seeds_scores_and_encoder() -> None:
     assert "language" not in yaml.safe_load(empty.split("---\n")[1])
 
 
-def damaged(raw: bytes, kind: int, rng: random.Random) -> bytes:
-    at = rng.randrange(len(raw))
-    if kind == 0:
-        return raw[:at] + bytes([raw[at] ^ rng.randrange(1, 256)]) + raw[at + 1 :]
-    if kind == 1:
-        return raw[:at]
-    return raw[:at] + bytes(len(raw) - at)
+def licences_in_card(*data: dict[str, str]) -> str:
+    return card(About(data=data), encoder="bundled").partition("## Licences of the data\n\n")[2].partition("\n\n##")[0]
+
+
+def test_the_card_lists_the_licence_of_each_treebank_once() -> None:
+    files = [{"file": f"en_ewt-ud-{split}.conllu", "treebank": "UD_English-EWT"} for split in ("train", "dev")]
+    assert licences_in_card(*(file | {"licence": "CC BY-SA 4.0"} for file in files)) == "- UD_English-EWT: CC BY-SA 4.0"
+    assert licences_in_card() == "- none recorded"
+
+
+@pytest.mark.parametrize("licence", ["CC BY-NC-SA 3.0", "CC BY-NC 4.0", "for non-commercial use", "Noncommercial"])
+def test_the_card_says_plainly_what_is_not_for_commercial_use(licence: str) -> None:
+    free = {"file": "a", "treebank": "UD_Faroese-OFT", "licence": "CC BY-SA 4.0"}
+    found = licences_in_card(free, {"file": "b", "treebank": "UD_Hindi-Mix", "licence": licence})
+    assert found.endswith("**Not for commercial use:** so say the licences of UD_Hindi-Mix.")
+
+
+def test_the_card_says_where_no_licence_is_known() -> None:
+    found = licences_in_card({"file": "standard input"}, {"file": "my.conllu", "licence": "unknown"})
+    assert "- standard input: unknown\n- my.conllu: unknown\n" in found
+    assert found.endswith("under which licence standard input, my.conllu may be used: ask who made it.")
 
 
 @pytest.mark.parametrize("n", [60, pytest.param(900, marks=pytest.mark.slow)])
-def test_every_flip_truncation_and_zeroed_tail_of_any_file_is_found_and_named(folder: Path, n: int) -> None:
+def test_every_flip_truncation_and_zeroed_tail_of_any_file_is_found_and_named(
+    folder: Path, damaged: Damage, n: int
+) -> None:
     rng = random.Random(n)
     whole = files_of(folder)
     names = sorted(whole)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, BertConfig, BertModel, GPT2Config
 
@@ -176,8 +178,7 @@ def pack_alone(length: int) -> Packing:
 
 def test_outputs_are_the_same_to_the_bit_when_trimmed(bundled: Encoder, sentences: list[Sentence]) -> None:
     encoded = bundled.pieces.encode(sentences[::3])
-    trimmed = deepcopy(bundled)
-    trimmed.trim_(int(i) for e in encoded for w in e.windows for i in w)
+    trimmed = load_encoder("bundled", keep=[word for s in sentences[::3] for word in s.words]).eval()
     assert len(trimmed.kept) < len(bundled.kept) / 2
     assert trimmed.kept.tolist() == sorted(trimmed.kept.tolist())
     batch = pack(encoded)
@@ -255,11 +256,18 @@ def test_pieces_that_cannot_be_had_again_are_named(
     assert encoder.lacking(encoded)
 
 
-def test_what_was_dropped_cannot_be_kept(new_encoder: Callable[..., Encoder]) -> None:
+def test_rows_do_not_come_back_from_other_weights_of_the_same_shape_and_pieces(
+    new_encoder: Callable[..., Encoder], sentences: list[Sentence], folder_of: Callable[[str], Path], tmp_path: Path
+) -> None:
     encoder = new_encoder(keep=["a"])
-    dropped = int(torch.nonzero(encoder.rows < 0)[0])
-    with pytest.raises(EncoderError, match="cannot keep pieces whose embeddings were dropped"):
-        encoder.trim_([dropped])
+    encoder.name = str(shutil.copytree(folder_of("bert"), tmp_path / "bert"))
+    encoded = encoder.pieces.encode(sentences[:1])
+    assert deepcopy(encoder).admit_(encoded)  # a copy of the source elsewhere is the same encoder
+    weights = load_file(tmp_path / "bert" / "model.safetensors")
+    weights["encoder.layer.1.output.dense.bias"] += 1e-3
+    save_file(weights, tmp_path / "bert" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(EncoderError, match="is now another encoder than the one of this model"):
+        encoder.admit_(encoded)
 
 
 def test_two_encoders_of_one_source_share_no_memory(

@@ -93,16 +93,17 @@ def test_weights_are_all_tensors_but_the_embeddings(folder_of: Callable[[str], P
     assert all(torch.equal(source.weights[name], tensor) for name, tensor in stored.items())
 
 
-def test_fingerprint_is_of_shape_and_pieces(folder_of: Callable[[str], Path], copied: Path) -> None:
+def test_fingerprint_is_of_shape_weights_and_pieces(folder_of: Callable[[str], Path], copied: Path) -> None:
     source = PretrainedSource(str(copied))
-    found = fingerprint(source.config, source.tokenizer())
+    found = fingerprint(source.config, source.tokenizer(), weights=source.sha256)
     again = PretrainedSource(str(folder_of("bert")))
-    assert found == fingerprint(again.config, again.tokenizer())
+    assert found == fingerprint(again.config, again.tokenizer(), weights=again.sha256)
+    assert found != fingerprint(source.config, source.tokenizer(), weights="0" * 64)
     deeper = AutoConfig.from_pretrained(copied, num_hidden_layers=4)
-    assert found != fingerprint(deeper, source.tokenizer())
+    assert found != fingerprint(deeper, source.tokenizer(), weights=source.sha256)
     more = source.tokenizer()
     more.add_tokens(["onemore"])
-    assert found != fingerprint(source.config, more)
+    assert found != fingerprint(source.config, more, weights=source.sha256)
     swapped = (copied / "tokenizer.json").read_text(encoding="utf-8")
     a, b = (again.tokenizer().convert_tokens_to_ids(c) for c in ("a", "b"))
     swapped = (
@@ -111,4 +112,16 @@ def test_fingerprint_is_of_shape_and_pieces(folder_of: Callable[[str], Path], co
     (copied / "tokenizer.json").write_text(swapped, encoding="utf-8")
     other = PretrainedSource(str(copied)).tokenizer()
     assert other.convert_tokens_to_ids("a") == b
-    assert found != fingerprint(source.config, other)
+    assert found != fingerprint(source.config, other, weights=source.sha256)
+
+
+@pytest.mark.parametrize("name", ["embeddings.word_embeddings.weight", "encoder.layer.1.output.dense.bias"])
+def test_the_sha256_of_weights_changes_with_any_but_the_poolers(copied: Path, name: str) -> None:
+    before = PretrainedSource(str(copied)).sha256
+    path = copied / "model.safetensors"
+    weights = load_file(path)
+    save_file({n: t for n, t in weights.items() if not n.startswith("pooler.")}, path, metadata={"format": "pt"})
+    assert PretrainedSource(str(copied)).sha256 == before  # the library draws a pooler that is not there
+    weights[name].view(-1)[0] += 1e-3
+    save_file(weights, path, metadata={"format": "pt"})
+    assert PretrainedSource(str(copied)).sha256 != before

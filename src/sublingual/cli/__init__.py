@@ -11,7 +11,20 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from sublingual.cli import data, demo, files, languages, models, scores
+from sublingual.cli import (
+    compact,
+    data,
+    demo,
+    fewshot,
+    files,
+    languages,
+    models,
+    scores,
+    serve,
+    stage2,
+    subnetworks,
+    tables,
+)
 from sublingual.errors import SublingualError
 
 app = typer.Typer(
@@ -25,11 +38,17 @@ app.add_typer(data.app, name="data")
 app.command("check")(files.check)
 app.command("nearest")(languages.nearest)
 app.command("train")(models.train)
+app.add_typer(subnetworks.app, name="subnetwork")
+app.command("joint", help=stage2.JOINT)(stage2.stage2("nonep"))
+app.command("meta", help=stage2.META)(stage2.stage2("meta"))
 app.command("adapt")(models.adapt)
 app.command("parse")(models.parse)
-app.command("fewshot")(models.fewshot)
+app.command("compact")(compact.compact)
+app.command("fewshot")(fewshot.fewshot)
 app.command("evaluate")(scores.evaluate)
 app.command("compare")(scores.compare)
+app.command("table")(tables.tables)
+app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 
 

@@ -1,8 +1,7 @@
-"""`sublingual train`, `adapt`, `parse`, `fewshot`: the commands that run the encoder."""
+"""`sublingual train`, `adapt`, `parse`: the commands that make and use one parser."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +12,6 @@ from sublingual import config as settings
 from sublingual.cli.base import base_parser, language_of, refuse_existing, train_parser
 from sublingual.cli.common import (
     Device,
-    Json,
     Overwrite,
     Seed,
     Settings,
@@ -25,18 +23,19 @@ from sublingual.cli.common import (
     refuse_unwritable,
     say,
     set_threads,
-    table,
 )
 from sublingual.data.conllu import Sentence, read_conllu, write_conllu
-from sublingual.data.releases import ud_folder
 from sublingual.data.support import SUPPORT_SIZE
 from sublingual.data.textfiles import source_name
-from sublingual.data.treebanks import find
 from sublingual.errors import ConfigError, DataError, LanguageError
 from sublingual.languages import Language, nearest, resolve
+from sublingual.text import read_sentences
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from sublingual.adaptation import Adapted
+    from sublingual.parsing import Parser
 
 # Modules that need torch are imported inside the commands: `--help` and the torch-free commands answer at once.
 
@@ -132,8 +131,9 @@ def adapt(
     say(
         f"starting from a parser trained on: {', '.join(base.about.trained_on) or 'languages that its card does not name'}"
     )
+    gates = _gates(base, language if like is None else resolve(like))
     with counting("adapting", steps) as advance:
-        adapted = run(base, sentences, config=config, seed=seed, progress=lambda step, loss: advance(1))
+        adapted = run(base, sentences, config=config, seed=seed, gates=gates, progress=lambda step, loss: advance(1))
     _say_adapted(adapted)
     about = replace(
         base.about,
@@ -188,9 +188,26 @@ def _say_language(language: Language | None) -> None:
         say(f"language: {language.name}; nearest training languages: {near} (of the paper's seven)")
 
 
+def _gates(base: Parser, language: Language | None) -> Tensor | None:
+    """The nearest language's subnetwork, where the parser has subnetworks and the language is known."""
+    from sublingual.transfer import transfer
+
+    if not base.subnetworks:
+        return None
+    if language is None:
+        say(
+            "the parser has subnetworks, but the language is not known: adapting the full encoder (--lang CODE chooses one)"
+        )
+        return None
+    chosen = transfer(base, language.code)
+    say(f"subnetwork of {chosen.language}: {chosen.as_dict()['gates_off']} attention heads off")
+    return chosen.gates
+
+
 def _say_adapted(adapted: Adapted) -> None:
-    if adapted.losses:
-        say(f"loss per word: {adapted.losses[0]:.2f} before, {adapted.losses[-1]:.2f} before the last step")
+    say(f"loss per word of the sentences: {adapted.before:.2f} before, {adapted.after:.2f} after")
+    if adapted.after >= adapted.before:
+        say("the steps did not lower it: this is no adaptation; try higher rates or more steps")
     if adapted.new_labels:
         say(f"new labels, each started from its base relation: {', '.join(adapted.new_labels)}")
 
@@ -206,11 +223,27 @@ def _described(support: str, sentences: list[Sentence]) -> dict[str, object]:
 
 def parse(
     model: Annotated[str, typer.Argument(help="A model's folder, or its name on the Hub.")],
-    source: Annotated[str, typer.Argument(metavar="IN", help="CoNLL-U to parse; - is standard input.")],
+    source: Annotated[str, typer.Argument(metavar="IN", help="CoNLL-U or text to parse; - is standard input.")],
     out: Annotated[str, typer.Argument(metavar="OUT", help="Where to write it; - is standard output.")] = "-",
+    form: Annotated[
+        str,
+        typer.Option(
+            "--input", help="What IN is: conllu, text, presegmented (a sentence a line), horizontal, vertical."
+        ),
+    ] = "conllu",
     drop_deps: Annotated[
         bool, typer.Option("--drop-deps", help="Clear the DEPS column, stale once the tree is new.")
     ] = False,
+    confidence: Annotated[
+        bool, typer.Option("--confidence", help="Write into MISC how sure the parser is: HeadConf, DepConf, Doubt.")
+    ] = False,
+    doubt: Annotated[
+        float | None, typer.Option("--doubt", help="With confidence: words below this probability are doubted (0.5).")
+    ] = None,
+    tool: Annotated[
+        str | None,
+        typer.Option("--for", help="With confidence, ready for: ud, arborator, conllueditor or inception."),
+    ] = None,
     device: Device = "auto",
     precision: Precision = "fp32",
     threads: Threads = None,
@@ -219,7 +252,7 @@ def parse(
     refuse_unwritable(out)
     if out.endswith((".gz", ".xz")):
         raise DataError(f"{out}: CoNLL-U is written unpacked: name it .conllu and pack it afterwards")
-    sentences = read_conllu(source, heads="ignored")
+    sentences = read_sentences(source, form=form)
     if not sentences:
         say(f"{source_name(source)} holds no sentences")
     stale = sum(any(row[8] != "_" for row in sentence.rows) for sentence in sentences)
@@ -229,64 +262,19 @@ def parse(
         )
 
     from sublingual import runtime
+    from sublingual.confidence import confident
+    from sublingual.marking import Marks, mark
     from sublingual.parsing import Parser
 
+    marks = Marks(Marks.doubt if doubt is None else doubt, tool)
     set_threads(threads)
     where = runtime.device(device)
     precision = runtime.resolve_precision(precision, where)
     parser = Parser.from_pretrained(model, device=where)
     with counting("parsing", len(sentences)) as advance:
-        parsed = parser.parse(sentences, precision=precision, drop_deps=drop_deps, progress=advance)
+        if confidence or doubt is not None or tool is not None:
+            found = confident(parser, sentences, precision=precision, drop_deps=drop_deps, progress=advance)
+            parsed = mark(found, marks)
+        else:
+            parsed = parser.parse(sentences, precision=precision, drop_deps=drop_deps, progress=advance)
     write_conllu(parsed, out)
-
-
-def fewshot(
-    model: Annotated[str, typer.Argument(help="Parser to adapt.")],
-    treebanks: Annotated[list[str], typer.Argument(help="UD treebanks to test on.")],
-    records: Annotated[Path | None, typer.Option("--records", help="File to append one JSON line a run to.")] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Number of support sets, seeds 0, 1, ...")] = 5,
-    n: Annotated[int, typer.Option("-n", min=1, help="Sentences in a support set.")] = SUPPORT_SIZE,
-    keep_repeated: Annotated[
-        bool, typer.Option("--keep-repeated", help="Also score sentences with the words of a support sentence.")
-    ] = False,
-    config: Settings = None,
-    words: Words = None,
-    ud: Ud = None,
-    device: Device = "auto",
-    threads: Threads = None,
-    as_json: Json = False,
-) -> None:
-    """Test few-shot: adapt to support sets of each treebank, score the rest of its test file."""
-    if records is not None:
-        refuse_unwritable(records)
-    release = ud_folder(ud)
-    banks = [find(release, name) for name in dict.fromkeys(treebanks)]
-    for bank in banks:
-        if not bank.files("test"):
-            raise DataError(f"{bank.name} has no test split; name another treebank")
-
-    from sublingual import runtime
-    from sublingual.adaptation import AdaptConfig
-    from sublingual.fewshot import fewshot as run
-    from sublingual.fewshot import summary, write_record
-    from sublingual.parsing import Parser
-
-    set_threads(threads)
-    chosen = settings.load(AdaptConfig, config, words=words or ())
-    where = runtime.device(device)
-    chosen = replace(chosen, precision=runtime.resolve_precision(chosen.precision, where))
-    parser = Parser.from_pretrained(model, device=where)
-    found = []
-    with counting("testing", len(banks) * seeds) as advance:
-        for bank in banks:
-            for record in run(parser, bank, seeds=range(seeds), config=chosen, n=n, keep_repeated=keep_repeated):
-                found.append(record)
-                advance(1)
-                if records is not None:
-                    write_record(records, record)
-    rows = summary(found)
-    if as_json:
-        print(json.dumps(rows))
-        return
-    columns = ["treebank", "transfer", "similarity", "zero-shot LAS", "adapted LAS", "sd", "seeds", "sentences"]
-    table(columns, [["-" if value is None else value for value in row.values()] for row in rows])

@@ -197,9 +197,7 @@ class _Reader:
         self.left_out = 0
 
     def sentences(self, text: Text) -> list[Sentence]:
-        _refuse(text.faults)
-        for fault in text.faults:
-            _log.warning("%s", fault)
+        text.checked()
         found = [sentence for block in text.blocks() if (sentence := self.sentence(block)) is not None]
         if self.left_out:
             _log.warning("%s: comments without a sentence, left out: %d", text.source, self.left_out)

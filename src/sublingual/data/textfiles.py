@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import logging
 import lzma
 import os
 import secrets
@@ -16,6 +17,7 @@ from pathlib import Path
 from sublingual.data.blocks import Block, Fault, place_of
 from sublingual.errors import DataError
 
+_log = logging.getLogger(__name__)
 MAX_UNPACKED = 1 << 30  # bytes; no treebank comes near it
 SMALL_UNPACKED = 1 << 24  # up to this size any ratio is taken
 MAX_RATIO = 100  # treebanks shrink by 10 to 20
@@ -32,6 +34,14 @@ class Text:
     text: str
     source: str
     faults: tuple[Fault, ...] = ()
+
+    def checked(self) -> str:
+        """The text, its lesser faults logged; raises DataError where one of them is an error."""
+        for fault in self.faults:
+            if fault.severity == "error":
+                raise DataError(f"{fault.place}: {fault.message} [{fault.id}]")
+            _log.warning("%s", fault)
+        return self.text
 
     def blocks(self) -> Iterator[Block]:
         """The sentences' lines, one block for each run of lines that are not empty."""

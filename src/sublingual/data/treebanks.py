@@ -17,6 +17,7 @@ Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
 _FILE = re.compile(r"(?P<key>[a-z]{2,3}_[a-z0-9]+)-ud-(?P<split>train|dev|test)(-[a-z0-9-]+)?\.conllu")
+_LICENCE = re.compile(r"^License:[ \t]*(\S.*?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _NEEDED: Mapping[Role, tuple[Split, ...]] = {
     "train": ("train", "dev", "test"),
     "validation": ("dev", "test"),
@@ -140,6 +141,18 @@ def treebank_at(folder: Path) -> Treebank:
     if not keys:
         raise DataError(f"{folder}: no treebank: files named like fo_oft-ud-test.conllu are needed")
     return Treebank(folder, keys[0], entry_of(folder.name))
+
+
+def licence_of(folder: Path) -> str | None:
+    """Returns the licence of a treebank's folder as UD's metadata in its README name it ("CC BY-SA 4.0"), else None.
+
+    Where the README has no such metadata, those of the folder around it count: the embedded treebanks share theirs.
+    """
+    for readme in (*sorted(folder.glob("README*")), *sorted(folder.parent.glob("README*"))):
+        text = readme.read_text("utf-8", errors="replace") if readme.is_file() else ""
+        if found := _LICENCE.search(text.partition("=== Machine-readable metadata")[2]):
+            return found[1]
+    return None
 
 
 def treebanks(folder: Path) -> list[Treebank]:

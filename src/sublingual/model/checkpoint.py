@@ -1,7 +1,7 @@
 """Models on disk: safetensors, JSON, the tokenizer, and a manifest with the SHA-256 of every file. No pickle.
 
 manifest.json       format, versions, files with size and SHA-256, the encoder's identity, what the model is (About)
-model.safetensors   all parameters, the gates, and the ids of the kept pieces
+model.safetensors   all parameters, the gates, the subnetworks of its languages, and the ids of the kept pieces
 parser.json         sizes and dropouts;  labels.json  the labels in order
 encoder.json        the encoder's architecture;  tokenizer/  its tokenizer;  README.md  the model card
 """
@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,11 @@ from sublingual.runtime import machine, versions
 
 FORMAT = 1
 MANIFEST, WEIGHTS, CARD, TOKENIZER = "manifest.json", "model.safetensors", "README.md", "tokenizer"
+UNKNOWN = "unknown"  # the licence of data that has none beside it
 _PICKLED = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
+_NON_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial", re.IGNORECASE)
 _ENCODER, _TABLE, _KEPT, _GATES = "encoder.model.", "pieces.embeddings", "pieces.kept", "gates"
+_SUBNETWORK = "subnetwork."
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,8 @@ class About:
     """What a model is, for its card and for those who judge its numbers.
 
     `language`: the one it was adapted to, if any; `trained_on`: codes of the languages before; `data`: name, split,
-    sentences, words and SHA-256 of each file it learned from; `seeds`, `settings`, `scores`: as they were used and found.
-    All values are plain JSON; a tuple inside them comes back as a list.
+    sentences, words, licence and SHA-256 of each file it learned from; `seeds`, `settings`, `scores`: as they were used
+    and found. All values are plain JSON; a tuple inside them comes back as a list.
     """
 
     language: str | None = None
@@ -60,6 +64,7 @@ class Loaded:
 
     network: BiaffineParser
     gates: Float[Tensor, "layers attention_heads"] | None
+    subnetworks: dict[str, Float[Tensor, "layers attention_heads"]]
     about: About
 
 
@@ -69,6 +74,7 @@ def save(
     *,
     gates: Float[Tensor, "layers attention_heads"] | None,
     about: About,
+    subnetworks: Mapping[str, Float[Tensor, "layers attention_heads"]] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Writes the model into a new folder; a folder that is there is replaced as a whole, and only with `overwrite`.
@@ -83,7 +89,7 @@ def save(
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         fresh.mkdir(parents=True)
-        _write_parts(fresh, network, gates=gates, about=about)
+        _write_parts(fresh, network, gates=gates, subnetworks=subnetworks or {}, about=about)
         _write_manifest(fresh, network, about=about)
         for path in _files(fresh):
             with path.open("rb") as file:
@@ -116,7 +122,12 @@ def _refuse_to_replace(folder: Path, *, overwrite: bool) -> None:
 
 
 def _write_parts(
-    folder: Path, network: BiaffineParser, *, gates: Float[Tensor, "layers attention_heads"] | None, about: About
+    folder: Path,
+    network: BiaffineParser,
+    *,
+    gates: Float[Tensor, "layers attention_heads"] | None,
+    subnetworks: Mapping[str, Float[Tensor, "layers attention_heads"]],
+    about: About,
 ) -> None:
     encoder = network.encoder
     table = encoder.model.get_input_embeddings().weight
@@ -124,6 +135,7 @@ def _write_parts(
     tensors |= {_TABLE: table.detach(), _KEPT: encoder.kept}
     if gates is not None:
         tensors[_GATES] = gates
+    tensors |= {_SUBNETWORK + language: own.clone() for language, own in subnetworks.items()}  # may be `gates` as well
     save_file({n: t.detach().contiguous().cpu() for n, t in tensors.items()}, folder / WEIGHTS)
     _write_json(folder / "parser.json", asdict(network.config))
     _write_json(folder / "labels.json", list(network.vocabulary.labels))
@@ -167,13 +179,17 @@ def load(folder: Path, *, device: torch.device | str = "cpu") -> Loaded:
         identity=manifest["encoder"]["fingerprint"],
     )
     gates = tensors.pop(_GATES, None)
+    own = [name for name in tensors if name.startswith(_SUBNETWORK)]
+    subnetworks = {name.removeprefix(_SUBNETWORK): tensors.pop(name) for name in own}
     config = ParserConfig(**_read_json(folder / "parser.json"))
     vocabulary = LabelVocabulary(tuple(_read_json(folder / "labels.json")))
     network = BiaffineParser(encoder, config=config, vocabulary=vocabulary)
     _fill_(network, {n: t for n, t in tensors.items() if not n.startswith(_ENCODER)}, place=folder / WEIGHTS)
     about = manifest["about"]
     about = {**about, "trained_on": tuple(about["trained_on"]), "data": tuple(about["data"])}
-    return Loaded(network.to(device).eval(), gates, About(**{f.name: about[f.name] for f in fields(About)}))
+    return Loaded(
+        network.to(device).eval(), gates, subnetworks, About(**{f.name: about[f.name] for f in fields(About)})
+    )
 
 
 def _fill_(network: BiaffineParser, own: Mapping[str, Tensor], *, place: Path) -> None:
@@ -251,7 +267,7 @@ def _read_json(path: Path) -> Any:
 
 
 def card(about: About, *, encoder: str) -> str:
-    """Returns the model card in Markdown: languages, data, seeds, scores."""
+    """Returns the model card in Markdown: languages, data and its licences, scores, seeds."""
     data = (
         "\n".join(f"- {', '.join(f'{k}: {v}' for k, v in entry.items())}" for entry in about.data) or "- none recorded"
     )
@@ -262,6 +278,18 @@ def card(about: About, *, encoder: str) -> str:
     return (
         f"{head}{f'language:{chr(10)}{languages}{chr(10)}' if languages else ''}---\n\n# A sublingual dependency parser\n\n"
         f"{about.note}\n\nEncoder: {encoder}. Trained on: {', '.join(about.trained_on) or 'nothing recorded'}. "
-        f"Adapted to: {about.language or 'no language'}.\n\n## Data\n\n{data}\n\n## Scores\n\n{scores}\n\n"
+        f"Adapted to: {about.language or 'no language'}.\n\n## Data\n\n{data}\n\n"
+        f"## Licences of the data\n\n{_licences(about.data)}\n\n## Scores\n\n{scores}\n\n"
         f"## Seeds\n\n{json.dumps(about.seeds)}\n"
     )
+
+
+def _licences(data: Sequence[Mapping[str, Any]]) -> str:
+    """A line a treebank (or file of none), and in plain words what is not for commercial use or of unknown licence."""
+    by_name = {str(d.get("treebank") or d.get("file")): str(d.get("licence", UNKNOWN)) for d in data}
+    lines = [f"- {name}: {licence}" for name, licence in by_name.items()] or ["- none recorded"]
+    if closed := [name for name, licence in by_name.items() if _NON_COMMERCIAL.search(licence)]:
+        lines.append(f"\n**Not for commercial use:** so say the licences of {', '.join(closed)}.")
+    if unsaid := [name for name, licence in by_name.items() if licence == UNKNOWN]:
+        lines.append(f"\nNothing beside it says under which licence {', '.join(unsaid)} may be used: ask who made it.")
+    return "\n".join(lines)

@@ -19,6 +19,8 @@ from transformers.initialization import no_init_weights
 from sublingual.data.batches import Batch, Encoded
 from sublingual.errors import EncoderError
 from sublingual.model.attention import NAME, Packing, register
+from sublingual.model.compact import is_compact, resize_
+from sublingual.model.dropout import quicken_
 from sublingual.model.pieces import WordPieces
 from sublingual.model.sources import Source, fingerprint, open_source
 
@@ -92,7 +94,7 @@ class Encoder(nn.Module):
         piece without a row is ours to have prevented: see `admit_`. Raises EncoderError for gates of another shape.
         """
         if gates is not None:
-            self._refuse_misshapen(gates, n_sentences=len(batch))
+            self._refuse_unfit(gates, n_sentences=len(batch))
         ids = batch.pieces
         if hide:
             hidden = batch.inner & (torch.rand(ids.shape, device=ids.device) < hide)
@@ -107,7 +109,11 @@ class Encoder(nn.Module):
         )
         return [layer.squeeze(0) for layer in out.hidden_states[1:]]
 
-    def _refuse_misshapen(self, gates: Tensor, *, n_sentences: int) -> None:
+    def _refuse_unfit(self, gates: Tensor, *, n_sentences: int) -> None:
+        if is_compact(self.model):
+            raise EncoderError(
+                f"the encoder {self.name!r} is compact and takes no gates: use the model it was made from"
+            )
         expected = (n_sentences, self.n_layers, self.n_attention_heads)
         if tuple(gates.shape) != expected:
             raise EncoderError(
@@ -119,14 +125,6 @@ class Encoder(nn.Module):
         """Returns the ids of pieces that the sentences need and the trimmed matrix lacks."""
         needed = torch.unique(torch.cat([torch.from_numpy(w) for e in encoded for w in e.windows] or [self.rows[:0]]))
         return [int(i) for i in needed[self.rows.cpu()[needed] == _DROPPED]]
-
-    def trim_(self, ids: Iterable[int]) -> None:
-        """Keeps only the embeddings of these pieces and of the special ones; scores stay the same to the bit."""
-        kept = torch.tensor(sorted({*ids, *self.pieces.special}), dtype=torch.int64, device=self.rows.device)
-        old = self.rows[kept]
-        if bool((old < 0).any()):
-            raise EncoderError("cannot keep pieces whose embeddings were dropped before")
-        self._replace_(self.model.get_input_embeddings().weight.detach()[old], kept)
 
     def admit_(self, encoded: Iterable[Encoded], *, source: Source | None = None) -> list[str]:
         """Gives dropped pieces that the sentences need their pretrained rows back; returns those pieces.
@@ -153,7 +151,7 @@ class Encoder(nn.Module):
         return names
 
     def _from_source(self, ids: Sequence[int], source: Source) -> Float[Tensor, "pieces hidden"]:
-        found = fingerprint(source.config, source.tokenizer())
+        found = fingerprint(source.config, source.tokenizer(), weights=source.sha256)
         if found != self.identity:
             raise EncoderError(
                 f"{self.name!r} is now another encoder than the one of this model: fingerprint {found[:12]}, expected "
@@ -229,11 +227,14 @@ def _hollow(config: PretrainedConfig) -> PreTrainedModel:
     with no_init_weights():
         model = AutoModel.from_config(small, attn_implementation=NAME)
     model.config.vocab_size = config.vocab_size
+    if is_compact(model):
+        resize_(model)
     if getattr(model, "pooler", None) is not None:
         model.pooler = None
     unnumbered = [m for m in model.modules() if hasattr(m, "is_causal") and not hasattr(m, "layer_idx")]
     for i, attention in enumerate(unnumbered):  # DistilBERT's attention does not know its layer
         attention.layer_idx = i
+    quicken_(model)
     return model
 
 
@@ -262,7 +263,7 @@ def load_encoder(
         ids = sorted({*(i for word in pieces.of(words) for i in word), *pieces.special})
         table, kept = source.embedding_rows(ids), torch.tensor(ids)
     config = _with_dropout(source.config, hidden=dropout, attention=attention_dropout)
-    identity = fingerprint(source.config, tokenizer)
+    identity = fingerprint(source.config, tokenizer, weights=source.sha256)
     return build(
         config, dict(source.weights), table=table, kept=kept, tokenizer=tokenizer, name=name, identity=identity
     )

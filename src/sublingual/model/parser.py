@@ -13,7 +13,7 @@ from sublingual.data.batches import Batch, Encoded
 from sublingual.data.conllu import Sentence
 from sublingual.data.vocabulary import LabelVocabulary, base_relation, published_labels
 from sublingual.errors import ConfigError, DataError
-from sublingual.model.biaffine import ArcScorer, LabelScorer, Projection, shared_dropout
+from sublingual.model.biaffine import ArcScorer, LabelScorer, Projection, gathered, shared_dropout
 from sublingual.model.encoder import Encoder, LayerMix
 
 
@@ -141,9 +141,7 @@ class BiaffineParser(nn.Module):
         tokens = torch.cat([self.root.expand(len(batch), -1).to(words.dtype), words])  # [tokens, hidden]
         owner, place = _owners(batch)
         tokens = shared_dropout(tokens, owner, p=c.dropout if self.training else 0.0)
-        as_dependent = self.arc_dependent(tokens, owner)[place]  # [batch, n, size]
-        as_head = self.arc_head(tokens, owner)[place]
-        arcs = self.arcs(as_dependent, as_head).float()
+        arcs = self.arcs(self.arc_dependent(tokens, owner), self.arc_head(tokens, owner), place).float()
         possible = nn.functional.pad(batch.word_mask, (1, 0), value=True)
         arcs = arcs.masked_fill(~possible[:, None, :], -torch.inf)
         return Scores(arcs, self.label_head(tokens, owner), self.label_dependent(tokens, owner), place)
@@ -154,7 +152,8 @@ class BiaffineParser(nn.Module):
         """Returns the labels' scores for chosen arcs: `dependents` are (sentence, word from 1), `heads` their heads."""
         sentence, word = dependents.unbind(1)
         return self.labels(
-            scores.as_head[scores.place[sentence, heads]], scores.as_dependent[scores.place[sentence, word]]
+            gathered(scores.as_head, scores.place[sentence, heads]),
+            gathered(scores.as_dependent, scores.place[sentence, word]),
         ).float()
 
     def loss(self, batch: Batch, gates: Float[Tensor, "batch layers attention_heads"] | None = None) -> Loss:

@@ -1,0 +1,211 @@
+"""Files of records (JSON lines of few-shot testing) -> runs, one each; all tables and tests are made from these alone."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from sublingual.errors import ConfigError, DataError
+
+PLAIN_METHODS = ("nearest", "full")
+"""The ways of transfer that need no name: the paper's, and that of a parser without subnetworks."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One system tested on one treebank with one support set.
+
+    method, code, similarity: how its subnetwork was chosen, of which training language, and how like that is.
+    zero_shot, las: LAS in per cent of the same sentences before and after the steps; None where it is not known.
+    is_adapted: whether the steps lowered the support loss; where they did not, `las` is no score of an adapted parser.
+    settings: those of the adaptation, as JSON. place: `FILE:LINE`, for messages.
+    """
+
+    system: str
+    treebank: str
+    support_seed: int | None
+    training_seed: int | None
+    method: str
+    code: str | None
+    similarity: float | None
+    zero_shot: float | None
+    las: float
+    is_adapted: bool = True
+    support: tuple[str, ...] = ()
+    n_sentences: int | None = None
+    n_words: int | None = None
+    cpu_seconds: float | None = None
+    settings: str = ""
+    place: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, int | None, int | None, str]:
+        """What no two runs share."""
+        return self.system, self.treebank, self.training_seed, self.support_seed, self.method
+
+
+def read_records(paths: Iterable[Path | str]) -> tuple[Run, ...]:
+    """Returns the runs of these files, in their order; blank lines are passed over.
+
+    Raises DataError, with file and line, for a line that is no record, a run that is there twice, and runs of one
+    treebank and support seed that did not score the same sentences; for a file without records.
+    """
+    runs: list[Run] = []
+    for path in map(Path, paths):
+        found = _of_file(path)
+        if not found:
+            raise DataError(f"{path}: no records; name a file that `sublingual fewshot --records` wrote")
+        runs.extend(found)
+    _refuse_doubles(runs)
+    _refuse_unequal(runs)
+    return tuple(runs)
+
+
+def selected(runs: Sequence[Run], *, systems: Sequence[str] = (), treebanks: Sequence[str] = ()) -> tuple[Run, ...]:
+    """Returns the runs of these systems and treebanks, all of them where none is named; ConfigError for an unknown name."""
+    for kind, asked, known in (
+        ("system", systems, {run.system for run in runs}),
+        ("treebank", treebanks, {run.treebank for run in runs}),
+    ):
+        for name in asked:
+            refuse_unknown(name, known, kind=kind)
+    return tuple(
+        run for run in runs if (not systems or run.system in systems) and (not treebanks or run.treebank in treebanks)
+    )
+
+
+def by_system(runs: Sequence[Run]) -> dict[str, tuple[Run, ...]]:
+    """Returns the runs by the name that their row has in tables: the system's, and the way of transfer where it is not plain.
+
+    Plain is `nearest`; `full` is too for a system that was tested in no other way, having no subnetworks.
+    """
+    has_nearest = {run.system for run in runs if run.method == "nearest"}
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        is_plain = run.method in PLAIN_METHODS and (run.method == "nearest" or run.system not in has_nearest)
+        found.setdefault(run.system if is_plain else f"{run.system} ({run.method})", []).append(run)
+    return {name: tuple(own) for name, own in found.items()}
+
+
+def refuse_unknown(name: str, known: Iterable[str], *, kind: str) -> None:
+    """Raises ConfigError, with near names, where `name` is none of those that are known."""
+    known = sorted(known)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
+        raise ConfigError(f"no record of {kind} {name!r}; {hint}")
+
+
+@dataclass(frozen=True)
+class _Las:
+    f1: Annotated[float, Field(ge=0, le=100)]
+
+
+@dataclass(frozen=True)
+class _Score:
+    n_words: int
+    las: _Las
+
+
+@dataclass(frozen=True)
+class _Transfer:
+    method: str
+    code: str | None
+    similarity: float | None
+
+
+@dataclass(frozen=True)
+class _Record:
+    """Of a record what the tables need; its other keys are passed over."""
+
+    system: str
+    treebank: str
+    support_seed: int
+    training_seed: int | None
+    transfer: _Transfer
+    support: tuple[str, ...]
+    sentences: int
+    zero_shot: _Score
+    adapted: _Score
+    is_adapted: bool
+    config: dict[str, Any]
+    cpu_seconds: Annotated[float, Field(ge=0)]
+
+
+_RECORD = TypeAdapter(_Record)
+
+
+def _of_file(path: Path) -> list[Run]:
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as fault:
+        raise DataError(f"{path} cannot be read: {fault.strerror}; name a file of records") from fault
+    return [_run(line, f"{path}:{i}") for i, line in enumerate(lines, start=1) if line.strip()]
+
+
+def _run(line: bytes, place: str) -> Run:
+    try:
+        record = _RECORD.validate_json(line, strict=True)
+    except ValidationError as fault:
+        raise DataError(f"{place}: {_reason(fault)}") from fault
+    return Run(
+        system=record.system,
+        treebank=record.treebank,
+        support_seed=record.support_seed,
+        training_seed=record.training_seed,
+        method=record.transfer.method,
+        code=record.transfer.code,
+        similarity=record.transfer.similarity,
+        zero_shot=record.zero_shot.las.f1,
+        las=record.adapted.las.f1,
+        is_adapted=record.is_adapted,
+        support=record.support,
+        n_sentences=record.sentences,
+        n_words=record.adapted.n_words,
+        cpu_seconds=record.cpu_seconds,
+        settings=json.dumps(record.config, sort_keys=True),
+        place=place,
+    )
+
+
+def _reason(fault: ValidationError) -> str:
+    first = fault.errors()[0]
+    key = ".".join(map(str, first["loc"]))
+    if first["type"] == "json_invalid":
+        return "no JSON; a run that was cut short leaves half a line: delete it and repeat that run"
+    if first["type"] == "missing":
+        return (
+            f"no key {key!r}; a record of another kind or version: repeat that run with `sublingual fewshot --records`"
+        )
+    if not key:
+        return "no JSON object; each line is one record of `sublingual fewshot --records`"
+    return f"{key!r} is {first['input']!r}: {first['msg'].lower()}; repeat that run"
+
+
+def _refuse_doubles(runs: Sequence[Run]) -> None:
+    seen: dict[object, Run] = {}
+    for run in runs:
+        if (first := seen.setdefault(run.key, run)) is not run:
+            raise DataError(
+                f"{run.place}: the run of {first.place} again (system {run.system}, {run.treebank}, training seed "
+                f"{run.training_seed}, support seed {run.support_seed}, transfer {run.method}); delete one of the lines"
+            )
+
+
+def _refuse_unequal(runs: Sequence[Run]) -> None:
+    """Supports differ by several points of LAS, so scores can be compared on equal supports and sentences only."""
+    seen: dict[object, Run] = {}
+    for run in runs:
+        first = seen.setdefault((run.treebank, run.support_seed), run)
+        if (first.support, first.n_sentences, first.n_words) != (run.support, run.n_sentences, run.n_words):
+            raise DataError(
+                f"{run.place}: {run.treebank}, support seed {run.support_seed}: {run.n_sentences} sentences scored after "
+                f"a support of {len(run.support)}, but {first.n_sentences} after one of {len(first.support)}, or others, "
+                f"in {first.place}; compare runs of one release, --cap, -n and --keep-repeated"
+            )

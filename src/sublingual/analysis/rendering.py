@@ -1,0 +1,74 @@
+"""A table as text: Markdown, tab-separated, CSV, LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "→": r"$\to$",
+}
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of texts, the first column naming the row, and what must be said below it."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def markdown(sheet: Sheet) -> str:
+    """Returns a Markdown table, numbers to the right, and the notes as a list."""
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+    under = "|".join(["", " --- ", *(" ---: " for _ in sheet.columns[1:]), ""])
+    notes = [f"- {note}" for note in sheet.notes]
+    return "\n".join([line(sheet.columns), under, *map(line, sheet.rows), *(["", *notes] if notes else [])]) + "\n"
+
+
+def tabs(sheet: Sheet) -> str:
+    """Returns the table tab-separated, the notes behind # signs."""
+    lines = ["\t".join(row) for row in [sheet.columns, *sheet.rows]]
+    return "\n".join([*lines, *(f"# {note}" for note in sheet.notes)]) + "\n"
+
+
+def latex(sheet: Sheet) -> str:
+    """Returns a `tabular` for the package booktabs, the notes as comments."""
+
+    def line(cells: Sequence[str]) -> str:
+        return " & ".join("".join(_LATEX.get(letter, letter) for letter in cell) for cell in cells) + r" \\"
+
+    body = [line(sheet.columns), r"\midrule", *map(line, sheet.rows)]
+    opening = rf"\begin{{tabular}}{{l{'r' * (len(sheet.columns) - 1)}}}"
+    notes = [f"% {note}" for note in sheet.notes]
+    return "\n".join([opening, r"\toprule", *body, r"\bottomrule", r"\end{tabular}", *notes]) + "\n"
+
+
+RENDERERS: dict[str, Callable[[Sheet], str]] = {"md": markdown, "tsv": tabs, "latex": latex}
+
+
+def as_csv(rows: Sequence[Mapping[str, object]]) -> str:
+    """Returns plain rows as CSV, an empty cell for None; all have the keys of the first."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def number(value: float | None, *, digits: int = 2, sign: bool = False) -> str:
+    """Returns the number as text, "-" for None."""
+    if value is None:
+        return "-"
+    return f"{value:{'+' if sign else ''}.{digits}f}"

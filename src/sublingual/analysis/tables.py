@@ -1,0 +1,227 @@
+"""Runs -> the two tables of the paper: the systems (Table 1), and all treebanks by transfer language (Table 2).
+
+Both compare the systems on the treebanks that all of them have. A cell is the mean over the seeds of one system on one
+treebank; where a run's steps did not lower its support loss, the parser was not adapted and the cell is empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from sublingual.analysis.cells import Cell, cells_of, compared_treebanks, cpu_hours_of, mean_of, notes_on
+from sublingual.analysis.records import PLAIN_METHODS, Run, by_system, refuse_unknown
+from sublingual.comparison import ROUNDING
+from sublingual.errors import ConfigError
+
+OWN_FULL = "full"
+"""As a base: the full system of each one's own loop, as the paper compares."""
+
+_FULL = "-full"
+
+
+@dataclass(frozen=True)
+class SystemRow:
+    """One system over the treebanks that are compared.
+
+    sd: standard deviation over the seeds of the mean over treebanks. sd_in_treebank: the mean over treebanks of that
+    over the seeds in each. wins: on how many treebanks no system is better; ties: on how many of these another is as good.
+    n_runs, cpu_hours: of all its runs, also on treebanks that are not compared.
+    """
+
+    system: str
+    las: float | None
+    sd: float | None
+    sd_in_treebank: float | None
+    zero_shot: float | None
+    wins: int | None
+    ties: int | None
+    n_runs: int
+    cpu_hours: float | None
+
+
+@dataclass(frozen=True)
+class SystemTable:
+    """Table 1's rows, the treebanks that they are compared on, and what must be said."""
+
+    rows: tuple[SystemRow, ...]
+    treebanks: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TreebankRow:
+    """One treebank: the training language that is nearest to it, its scored words in the mean, and a cell a system."""
+
+    treebank: str
+    code: str | None
+    similarity: float | None
+    n_words: int | None
+    cells: Mapping[str, Cell]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The treebanks of one transfer language, and means over those that are compared; None where there are none."""
+
+    code: str | None
+    rows: tuple[TreebankRow, ...]
+    n_compared: int
+    similarity: float | None
+    las: Mapping[str, float | None]
+    zero_shot: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """On how many treebanks a system is better or worse than its base; "far": by more than one point of LAS."""
+
+    system: str
+    base: str
+    better: int
+    worse: int
+    equal: int
+    far_better: int
+    far_worse: int
+
+
+@dataclass(frozen=True)
+class TreebankTable:
+    """Table 2's groups, all in one (`total`), the systems with their bases, how often each is better, what must be said."""
+
+    groups: tuple[Group, ...]
+    total: Group
+    systems: tuple[str, ...]
+    bases: Mapping[str, str]
+    tallies: tuple[Tally, ...]
+    notes: tuple[str, ...]
+
+
+def system_table(runs: Sequence[Run]) -> SystemTable:
+    """Returns one row a system, in the order of the runs, over the treebanks on which all of them are adapted.
+
+    A system that is adapted on no treebank has no scores, and does not keep the others from theirs.
+    """
+    cells, own = cells_of(runs), by_system(runs)
+    compared = compared_treebanks(cells)
+    rows = tuple(_system_row(name, own[name], cells, compared) for name in own)
+    said = "sd: over the seeds, of the mean over treebanks; sd in a treebank: over the seeds in each, then the mean"
+    tied = sum(len(_best(cells, treebank)) > 1 for treebank in compared)
+    wins = f"best: share of the {len(compared)} treebanks; a tie counts for each of the systems (there are {tied})"
+    return SystemTable(rows, compared, (said, wins, *notes_on(own, cells, compared)))
+
+
+def treebank_table(runs: Sequence[Run], *, bases: Mapping[str, str] | None = None) -> TreebankTable:
+    """Returns all treebanks by transfer language, with each system's difference to its base if it has one.
+
+    The groups are in the order of their codes, which is the paper's; the treebanks in the order of the runs.
+    """
+    cells, own, bases = cells_of(runs), by_system(runs), bases or {}
+    compared = compared_treebanks(cells)
+    rows = [_treebank_row(treebank, runs, cells) for treebank in dict.fromkeys(run.treebank for run in runs)]
+    codes = sorted({row.code for row in rows}, key=lambda code: (code is None, code))
+    groups = tuple(_group(code, [row for row in rows if row.code == code], tuple(own), compared) for code in codes)
+    tallies = tuple(_tally(system, base, rows) for system, base in bases.items())
+    total = _group(None, rows, tuple(own), compared)
+    return TreebankTable(groups, total, tuple(own), bases, tallies, notes_on(own, cells, compared))
+
+
+def bases_of(systems: Iterable[str], base: str) -> dict[str, str]:
+    """Returns the base of each system but the bases themselves: `base`, or for "full" the full system of its own loop.
+
+    Raises ConfigError for a base that has no runs, and where no system has a full one of its loop.
+    """
+    systems = list(systems)
+    if base != OWN_FULL:
+        refuse_unknown(base, systems, kind="system")
+        return {system: base for system in systems if system != base}
+    own = {system: system.partition("-")[0] + _FULL for system in systems if not system.endswith(_FULL)}
+    found = {system: full for system, full in own.items() if full in systems}
+    if not found:
+        raise ConfigError(f"base 'full': no system has a full one of its loop; there are: {', '.join(systems)}")
+    return found
+
+
+def difference(row: TreebankRow, system: str, base: str) -> float | None:
+    """Returns by how much LAS the system is better than the base, None where one of them has no score."""
+    one, other = row.cells.get(system), row.cells.get(base)
+    if one is None or other is None or one.las is None or other.las is None:
+        return None
+    return one.las - other.las
+
+
+def _best(cells: Mapping[str, Mapping[str, Cell]], treebank: str) -> list[str]:
+    las = {name: own[treebank].las for name, own in cells.items() if treebank in own}
+    known = {name: value for name, value in las.items() if value is not None}
+    return [name for name, value in known.items() if value >= max(known.values()) - ROUNDING]
+
+
+def _system_row(
+    name: str, runs: Sequence[Run], cells: Mapping[str, Mapping[str, Cell]], compared: Sequence[str]
+) -> SystemRow:
+    n_runs, cpu_hours = len(runs), cpu_hours_of(runs)
+    own = [cells[name][treebank] for treebank in compared if treebank in cells[name]]
+    zero_shot = mean_of(cell.zero_shot for cell in own) if len(own) == len(compared) else None
+    if not own or any(cell.las is None for cell in own):
+        return SystemRow(name, None, None, None, zero_shot, None, None, n_runs, cpu_hours)
+    best = [winners for treebank in compared if name in (winners := _best(cells, treebank))]
+    return SystemRow(
+        system=name,
+        las=mean_of(cell.las for cell in own),
+        sd=_sd_over_seeds(runs, compared),
+        sd_in_treebank=mean_of(cell.sd for cell in own),
+        zero_shot=zero_shot,
+        wins=len(best),
+        ties=sum(len(winners) > 1 for winners in best),
+        n_runs=n_runs,
+        cpu_hours=cpu_hours,
+    )
+
+
+def _sd_over_seeds(runs: Sequence[Run], compared: Sequence[str]) -> float | None:
+    """Standard deviation of the mean over treebanks, over the seeds with which all of them were tested."""
+    found: dict[object, list[float]] = {}
+    for run in runs:
+        if run.treebank in compared:
+            found.setdefault((run.training_seed, run.support_seed), []).append(run.las)
+    means = [fmean(las) for las in found.values() if len(las) == len(compared)]
+    return stdev(means) if len(means) > 1 else None
+
+
+def _treebank_row(treebank: str, runs: Sequence[Run], cells: Mapping[str, Mapping[str, Cell]]) -> TreebankRow:
+    own = [run for run in runs if run.treebank == treebank]
+    nearest = [run for run in own if run.method in PLAIN_METHODS and run.code is not None]
+    code, similarity = (nearest[0].code, nearest[0].similarity) if nearest else (None, None)
+    n_words = mean_of(run.n_words for run in own)
+    found = {name: of_system[treebank] for name, of_system in cells.items() if treebank in of_system}
+    return TreebankRow(treebank, code, similarity, None if n_words is None else round(n_words), found)
+
+
+def _group(code: str | None, rows: Sequence[TreebankRow], systems: Sequence[str], compared: Sequence[str]) -> Group:
+    kept = [row for row in rows if row.treebank in compared]
+
+    def of(name: str, kind: str) -> float | None:
+        return mean_of(getattr(row.cells[name], kind) if name in row.cells else None for row in kept)
+
+    return Group(
+        code=code,
+        rows=tuple(rows),
+        n_compared=len(kept),
+        similarity=mean_of(row.similarity for row in kept),
+        las={name: of(name, "las") for name in systems},
+        zero_shot={name: of(name, "zero_shot") for name in systems},
+    )
+
+
+def _tally(system: str, base: str, rows: Sequence[TreebankRow]) -> Tally:
+    found = [d for row in rows if (d := difference(row, system, base)) is not None]
+    return Tally(
+        system=system,
+        base=base,
+        better=sum(d > ROUNDING for d in found),
+        worse=sum(d < -ROUNDING for d in found),
+        equal=sum(abs(d) <= ROUNDING for d in found),
+        far_better=sum(d > 1 + ROUNDING for d in found),
+        far_worse=sum(d < -1 - ROUNDING for d in found),
+    )

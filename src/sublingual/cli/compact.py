@@ -1,0 +1,59 @@
+"""`sublingual compact`: a model without the attention heads that its subnetwork switches off."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sublingual.cli.base import refuse_existing
+from sublingual.cli.common import Overwrite, say
+from sublingual.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sublingual.parsing import Parser
+
+
+def compact(
+    model: Annotated[str, typer.Argument(help="A model's folder, or its name on the Hub.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the new model.")],
+    subnetwork: Annotated[
+        str | None, typer.Option("--subnetwork", help="The language whose subnetwork is kept, of a model with several.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Remove the attention heads that are switched off: the same trees from a smaller, faster model without gates."""
+    refuse_existing(out, overwrite=overwrite)
+
+    from sublingual.model.compact import compacted
+    from sublingual.parsing import Parser
+
+    parser = Parser.from_pretrained(model)
+    gates = _gates(parser, subnetwork, model)
+    n_off = int((gates == 0).sum())
+    note = f"{parser.about.note} Compact: {n_off} of {gates.numel()} attention heads removed.".strip()
+    smaller = Parser(compacted(parser.network, gates), about=replace(parser.about, note=note))
+    smaller.save_pretrained(out, overwrite=overwrite)
+    before, after = (sum(p.numel() for p in each.network.parameters()) for each in (parser, smaller))
+    say(
+        f"{n_off} of {gates.numel()} attention heads removed, {before - after:,} of {before:,} parameters; model in {out}"
+    )
+
+
+def _gates(parser: Parser, subnetwork: str | None, model: str) -> Tensor:
+    """The gates to keep: those of the language asked for, or else the model's own."""
+    codes = ", ".join(parser.subnetworks) or "none"
+    if subnetwork is not None:
+        if subnetwork not in parser.subnetworks:
+            raise ModelError(f"{model} has no subnetwork {subnetwork!r}; it has: {codes}")
+        return parser.subnetworks[subnetwork]
+    if parser.gates is None:
+        raise ModelError(
+            f"{model} runs in full: no attention head is switched off; adapt it in a subnetwork first, or name one of its own "
+            f"by --subnetwork (it has: {codes})"
+        )
+    return parser.gates

@@ -1,0 +1,187 @@
+"""From parameters to an answer: what UDPipe's REST service calls /process, for models that parse."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from threading import Event
+
+from sublingual.data.conllu import Sentence
+from sublingual.errors import ConfigError, DataError, EncoderError
+from sublingual.parsing import Parser
+from sublingual.service.limits import Limits, RefusedError
+from sublingual.service.offers import Offer, Offers
+from sublingual.service.shelf import Shelf
+from sublingual.text import Markup, plain_text, sentences_of
+
+INPUTS = {"conllu": "conllu", "generic_tokenizer": "text", "horizontal": "horizontal", "vertical": "vertical"}
+"""UDPipe's names of the forms of text, and ours."""
+
+_TOKENIZER_OPTIONS = ("presegmented", "ranges", "normalized_spaces")
+_YES = ("", "1", "true", "yes", "default", "tokenizer")  # values that clients send to say that it should be on
+_KNOWN_WORDS = 200_000
+
+
+class StoppedError(Exception):
+    """Nobody waits for the answer any more."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a client wants: which model, which text in which form, parsed or only cut into words, written how."""
+
+    offer: Offer
+    data: str
+    form: str
+    markup: Markup
+    parse: bool
+    output: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The text for the client; words, and characters of their forms (which UDPipe's service counts)."""
+
+    model: str
+    result: str
+    n_words: int
+    n_characters: int
+
+
+def question_of(parameters: Mapping[str, str], offers: Offers) -> Question:
+    """What the parameters ask for; raises RefusedError, in UDPipe's words, where they ask for what is not there.
+
+    A `tagger` is taken and does nothing: there is none. A `parser` of the value `none` is off, as in UDPipe 1.
+    """
+    name = parameters.get("model", "")
+    offer = offers.find(name) if name else offers.default
+    if offer is None:
+        known = ", ".join(model.name for model in offers.models)
+        raise RefusedError(f"The requested model '{name[:100]}' does not exist. There are: {known}.")
+    if "data" not in parameters:
+        raise RefusedError("The parameter 'data' is required.")
+    output = parameters.get("output") or "conllu"
+    if output not in WRITERS:
+        raise RefusedError(f"Unknown output format '{output[:100]}'. Allowed: {', '.join(WRITERS)}.")
+    form, markup = _input(parameters)
+    parse = parameters.get("parser", "none") != "none"
+    return Question(offer, parameters["data"], form, markup, parse, output)
+
+
+def _input(parameters: Mapping[str, str]) -> tuple[str, Markup]:
+    """The form of the text; `tokenizer` goes before `input`."""
+    if "tokenizer" in parameters:
+        options = [option.strip() for option in parameters["tokenizer"].split(";")]
+        for option in options:
+            if option not in _TOKENIZER_OPTIONS and option not in _YES:
+                allowed = ", ".join(_TOKENIZER_OPTIONS)
+                raise RefusedError(
+                    f"Unknown tokenizer option '{option[:100]}'. Allowed, between semicolons: {allowed}."
+                )
+        markup = Markup(ranges="ranges" in options, normalized_spaces="normalized_spaces" in options)
+        return "presegmented" if "presegmented" in options else "text", markup
+    name = parameters.get("input") or "conllu"
+    if name not in INPUTS:
+        raise RefusedError(f"Unknown input format '{name[:100]}'. Allowed: {', '.join(INPUTS)}.")
+    return INPUTS[name], Markup()
+
+
+def answer(question: Question, shelf: Shelf, *, limits: Limits, stop: Event) -> Answer:
+    """The answer to the question, in fp32, so that it does not depend on what else is asked.
+
+    Raises RefusedError for a text that cannot be read or is too much, StoppedError soon after `stop` is set.
+    """
+    _go_on(stop)
+    sentences = _read(question)
+    _refuse_too_much(sentences, limits)
+    if question.parse and sentences:
+        parser = shelf.parser(question.offer)
+        try:
+            shelf.admit_(parser, sentences)
+            _go_on(stop)
+            sentences = parser.parse(sentences, drop_deps=True, progress=lambda n: _go_on(stop))
+        except EncoderError as fault:  # a trimmed model and a piece that it lacks
+            raise RefusedError(f"The model '{question.offer.name}' cannot read the text: {fault}") from fault
+        finally:
+            _forget_(parser)
+    words = [word for sentence in sentences for word in sentence.words]
+    n_characters = sum(len(unicodedata.normalize("NFC", word)) for word in words)
+    result = WRITERS[question.output](sentences, question.offer)
+    return Answer(question.offer.name, result, len(words), n_characters)
+
+
+def _go_on(stop: Event) -> None:
+    if stop.is_set():
+        raise StoppedError
+
+
+def _read(question: Question) -> list[Sentence]:
+    try:
+        return sentences_of(question.data, form=question.form, source="data", markup=question.markup)
+    except DataError as fault:
+        if question.form in ("text", "presegmented"):
+            raise RefusedError(f"An error occured during tokenization of the input. {fault}") from fault
+        name = next(name for name, form in INPUTS.items() if form == question.form)
+        raise RefusedError(f"Cannot parse the input in '{name}' format. {fault}") from fault
+    except ConfigError as fault:  # the tokenizer is not installed
+        raise RefusedError(str(fault), status=501) from fault
+
+
+def _refuse_too_much(sentences: Sequence[Sentence], limits: Limits) -> None:
+    n_words = sum(len(sentence.words) for sentence in sentences)
+    if n_words > limits.words:
+        raise RefusedError(f"The input has {n_words} words; at most {limits.words} are taken: send it in parts.")
+    for number, sentence in enumerate(sentences, 1):
+        if len(sentence.words) > limits.sentence_words:
+            raise RefusedError(
+                f"Sentence longer than {limits.sentence_words} words was found on input, aborting: sentence {number} has "
+                f"{len(sentence.words)}."
+            )
+        if sum(map(len, sentence.words)) > limits.sentence_characters:
+            raise RefusedError(f"Sentence {number} has more than {limits.sentence_characters} characters.")
+
+
+def _forget_(parser: Parser) -> None:
+    """Empties the parser's memory of words that it has cut into pieces, once it is large: strangers fill it."""
+    known = parser.network.encoder.pieces.known
+    if len(known) > _KNOWN_WORDS:
+        known.clear()
+
+
+def _conllu(sentences: Sequence[Sentence], offer: Offer) -> str:
+    """CoNLL-U; the first sentence says who made it, as UDPipe's service does."""
+    made = {
+        "generator": f"sublingual {version('sublingual')}",
+        "udpipe_model": offer.name,
+        "udpipe_model_licence": offer.licence,
+    }
+    parts = [sentence.to_conllu() for sentence in sentences]
+    if parts:
+        first = sentences[0]
+        kept = tuple(line for line in first.comments if line[1:].partition("=")[0].strip() not in made)
+        comments = (*(f"# {key} = {value}" for key, value in made.items()), *kept)
+        parts[0] = Sentence(comments, first.rows).to_conllu()
+    return "".join(parts)
+
+
+def _horizontal(sentences: Sequence[Sentence], offer: Offer) -> str:
+    return "".join(" ".join(word.replace(" ", "\u00a0") for word in s.words) + "\n" for s in sentences)
+
+
+def _vertical(sentences: Sequence[Sentence], offer: Offer) -> str:
+    return "".join("".join(f"{word}\n" for word in sentence.words) + "\n" for sentence in sentences)
+
+
+def _plaintext(sentences: Sequence[Sentence], offer: Offer) -> str:
+    return plain_text(sentences)
+
+
+WRITERS: Mapping[str, Callable[[Sequence[Sentence], Offer], str]] = {
+    "conllu": _conllu,
+    "horizontal": _horizontal,
+    "vertical": _vertical,
+    "plaintext": _plaintext,
+}
+"""How a result is written, by UDPipe's names."""

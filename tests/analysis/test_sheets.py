@@ -1,0 +1,116 @@
+"""What stands in the cells of both tables, and the same as plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from sublingual.analysis.records import Run
+from sublingual.analysis.sheets import system_rows, system_sheet, treebank_rows, treebank_sheet, treebank_summary
+from sublingual.analysis.statistics import compare_systems
+from sublingual.analysis.tables import system_table, treebank_table
+
+MakeRun = Callable[..., Run]
+BASES = {"nonep-static": "nonep-full"}
+
+
+@pytest.fixture
+def runs(run_of: MakeRun) -> list[Run]:
+    """Two systems on four treebanks with two supports each; static lacks Welsh and is not adapted on Wolof."""
+    las = {"UD_Faroese-OFT": (40.0, 44.0), "UD_Gothic-PROIEL": (20.0, 24.0), "UD_Welsh-CCG": (50.0, 50.0)}
+    las |= {"UD_Wolof-WTB": (30.0, 30.0)}
+    found = []
+    for treebank, scores in las.items():
+        for seed, value in enumerate(scores):
+            other = {"support_seed": seed, "n_words": 90, "cpu_seconds": 1800.0}
+            other["code"] = "ar" if treebank == "UD_Wolof-WTB" else "no"
+            found.append(run_of("nonep-full", treebank, value, **other))
+            if treebank != "UD_Welsh-CCG":
+                is_adapted = treebank != "UD_Wolof-WTB" or seed == 0
+                found.append(run_of("nonep-static", treebank, value + 1 + 2 * seed, is_adapted=is_adapted, **other))
+    return found
+
+
+def test_a_line_a_system(runs: list[Run]) -> None:
+    sheet = system_sheet(system_table(runs))
+    assert sheet.columns == ("system", "LAS", "sd", "sd in a treebank", "zero-shot", "best", "runs", "CPU-hours")
+    assert sheet.rows == (
+        ("nonep-full", "32.00", "2.83", "2.83", "20.00", "0 (0 %)", "8", "4.00"),
+        ("nonep-static", "34.00", "4.24", "4.24", "20.00", "2 (100 %)", "6", "3.00"),
+    )
+    assert "CPU-hours: of these tests, without training" in sheet.notes
+
+
+def test_comparisons_stand_in_the_line_of_their_system(runs: list[Run]) -> None:
+    kept = [run for run in runs if run.treebank not in ("UD_Welsh-CCG", "UD_Wolof-WTB")]
+    found = compare_systems(kept, BASES, generator=np.random.default_rng(0), n_resamples=99)
+    sheet = system_sheet(system_table(kept), found)
+    assert sheet.columns[-3:] == ("difference", "95 %", "p")
+    assert sheet.rows[0][-3:] == ("-", "-", "-")
+    d = found[0].las
+    assert sheet.rows[1][-3:] == ("+2.00", f"{d.low:+.2f} to {d.high:+.2f}", f"{found[0].holm:.4f}")
+    assert sheet.notes[-1].startswith(
+        "difference: of nonep-static to nonep-full; 95 %: treebanks, support seeds and training"
+    )
+    assert "99 times" in sheet.notes[-1]
+    base, other = system_rows(system_table(kept), found)
+    assert base.keys() == other.keys()
+    assert (base["base"], base["difference"]) == (None, None)
+    assert (other["base"], other["difference"], other["p_value"]) == ("nonep-full", pytest.approx(2), d.p_value)
+    assert other["caution"] == "one training run; intervals leave training variance out"
+
+
+def test_pairs_that_are_left_out_are_said(runs: list[Run]) -> None:
+    kept = [run for run in runs if run.treebank == "UD_Faroese-OFT"]
+    fewer = [run for run in kept if run.key != ("nonep-static", "UD_Faroese-OFT", 0, 1, "nearest")]
+    found = compare_systems(fewer, BASES, generator=np.random.default_rng(0), n_resamples=9)
+    note = "nonep-static against nonep-full: 1 pairs of treebank and support seed are left out, since not all training runs"
+    assert system_sheet(system_table(fewer), found).notes[-1].startswith(note)
+
+
+def test_a_line_a_treebank_and_a_mean_a_group(runs: list[Run]) -> None:
+    sheet = treebank_sheet(treebank_table(runs, bases=BASES))
+    assert sheet.columns == ("treebank", "transfer", "similarity", "words", "nonep-full", "nonep-static")
+    assert sheet.rows == (
+        ("UD_Wolof-WTB", "ar", "0.90", "90", "20.00 → 30.00 ± 0.00", "20.00 → -"),
+        ("mean of ar (0)", "ar", "-", "", "-", "-"),
+        ("UD_Faroese-OFT", "no", "0.90", "90", "20.00 → 42.00 ± 2.83", "20.00 → 44.00 ± 4.24 (+2.00)"),
+        ("UD_Gothic-PROIEL", "no", "0.90", "90", "20.00 → 22.00 ± 2.83", "20.00 → 24.00 ± 4.24 (+2.00)"),
+        ("UD_Welsh-CCG", "no", "0.90", "90", "20.00 → 50.00 ± 0.00", ""),
+        ("mean of no (2)", "no", "0.90", "", "20.00 → 32.00", "20.00 → 34.00 (+2.00)"),
+        ("mean of all (2)", "-", "0.90", "", "20.00 → 32.00", "20.00 → 34.00 (+2.00)"),
+    )
+    said = "nonep-static against nonep-full: better on 2 treebanks (2 by more than 1 LAS), worse on 0 (0), equal on 0"
+    assert sheet.notes[-1] == said  # two treebanks are too few for a correlation
+    assert any(note.startswith("-: nonep-static is not reported as adapted") for note in sheet.notes)
+
+
+def test_gain_and_similarity_are_told_where_there_are_enough_treebanks(run_of: MakeRun) -> None:
+    runs = [
+        run_of(system, f"t{i}", 30.0 + gain * i, similarity=0.5 + 0.1 * i, support_seed=0)
+        for system, gain in (("a", 0), ("b", 2))
+        for i in range(5)
+    ]
+    table = treebank_table(runs, bases={"b": "a"})
+    assert treebank_sheet(table).notes[-1].endswith("equal on 1; similarity and gain: r +1.00 (95 %: +1.00 to +1.00)")
+    (tally,) = treebank_summary(table)["tallies"]
+    assert tally["similarity_and_gain"]["n"] == 5
+
+
+def test_plain_rows_hold_a_treebank_and_a_system_each(runs: list[Run]) -> None:
+    table = treebank_table(runs, bases=BASES)
+    rows = treebank_rows(table)
+    assert len(rows) == 7
+    assert rows[1]["las"] is None
+    assert (rows[1]["n_runs"], rows[1]["n_not_adapted"]) == (2, 1)
+    assert (rows[3]["system"], rows[3]["base"], rows[3]["difference"]) == ("nonep-static", "nonep-full", 2.0)
+    assert (rows[2]["base"], rows[2]["difference"], rows[2]["transfer"]) == (None, None, "no")
+    summary = treebank_summary(table)
+    assert [(each["transfer"], each["n_treebanks"], each["n_compared"]) for each in summary["groups"]] == [
+        ("ar", 1, 0),
+        ("no", 3, 2),
+    ]
+    assert summary["total"]["las"] == {"nonep-full": 32.0, "nonep-static": 34.0}
+    assert summary["tallies"][0]["far_better"] == 2

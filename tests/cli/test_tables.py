@@ -1,0 +1,171 @@
+"""`table`: from files of records and from the paper's rows, in each form, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+LAS = {
+    ("nonep-full", "UD_Faroese-OFT"): (40.0, 44.0),
+    ("nonep-full", "UD_Welsh-CCG"): (50.0, 52.0),
+    ("nonep-static", "UD_Faroese-OFT"): (43.0, 47.0),
+    ("nonep-static", "UD_Welsh-CCG"): (50.0, 54.0),
+    ("meta-full", "UD_Faroese-OFT"): (10.0, 11.0),
+    ("meta-full", "UD_Welsh-CCG"): (10.0, 11.0),
+}
+
+
+def line(system: str, treebank: str, seed: int, las: float) -> str:
+    code = {"UD_Faroese-OFT": "no", "UD_Welsh-CCG": "it"}[treebank]
+    return json.dumps(
+        {
+            "system": system,
+            "treebank": treebank,
+            "support_seed": seed,
+            "training_seed": 0,
+            "transfer": {"method": "nearest", "code": code, "similarity": 0.9, "gates_off": 3},
+            "support": ["s1"],
+            "sentences": 10,
+            "is_adapted": system != "meta-full",
+            "zero_shot": {"n_words": 90, "las": {"f1": 30.0}},
+            "adapted": {"n_words": 90, "las": {"f1": las}},
+            "config": {},
+            "cpu_seconds": 1800.0,
+        }
+    )
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Path:
+    lines = [line(*key, seed, las) for key, scores in LAS.items() for seed, las in enumerate(scores)]
+    path = tmp_path / "records.jsonl"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def cells(text: str) -> list[list[str]]:
+    return [each.split("\t") for each in text.splitlines()]
+
+
+def test_a_line_a_system_with_what_must_be_said_on_stderr(run: Run, records: Path) -> None:
+    ran = run("table", records)
+    assert ran.code == 0
+    assert cells(ran.out) == [
+        ["system", "LAS", "sd", "sd in a treebank", "zero-shot", "best", "runs", "CPU-hours"],
+        ["nonep-full", "46.50", "2.12", "2.12", "30.00", "0 (0 %)", "4", "2.00"],
+        ["nonep-static", "48.50", "2.83", "2.83", "30.00", "2 (100 %)", "4", "2.00"],
+        ["meta-full", "-", "-", "-", "30.00", "-", "4", "2.00"],
+    ]
+    assert "-: meta-full is not reported as adapted, its steps did not lower the support loss" in ran.err
+    assert "one training run of nonep-full" in ran.err
+
+
+def test_differences_to_a_base_are_tested(run: Run, records: Path) -> None:
+    ran = run("table", records, "--base", "full", "--resamples", 199)
+    rows = cells(ran.out)
+    assert rows[0][-3:] == ["difference", "95 %", "p"]
+    assert rows[1][-3:] == rows[3][-3:] == ["-"] * 3
+    assert rows[2][-3] == "+2.00"
+    assert run("table", records, "--base", "full", "--resamples", 199).out == ran.out
+    (static,) = [
+        row
+        for row in json.loads(run("table", records, "--base", "nonep-full", "--resamples", 199, "--json").out)["rows"]
+        if row["base"]
+    ]
+    assert (static["system"], static["difference"]) == ("nonep-static", pytest.approx(2))
+    assert static["low"] <= 2 <= static["high"]
+    assert static["caution"] == "one training run; intervals leave training variance out"
+
+
+def test_a_base_without_scores_gives_no_differences(run: Run, records: Path) -> None:
+    ran = run("table", records, "--base", "meta-full")
+    assert ran.code == 0
+    assert cells(ran.out)[0][-1] == "CPU-hours"
+
+
+def test_a_line_a_treebank_by_transfer_language(run: Run, records: Path) -> None:
+    ran = run("table", records, "--by", "treebank", "--base", "full")
+    assert [row[0] for row in cells(ran.out)] == [
+        "treebank",
+        "UD_Welsh-CCG",
+        "mean of it (1)",
+        "UD_Faroese-OFT",
+        "mean of no (1)",
+        "mean of all (2)",
+    ]
+    assert cells(ran.out)[3][4:] == ["30.00 → 42.00 ± 2.83", "30.00 → 45.00 ± 2.83 (+3.00)", "30.00 → -"]
+    assert "nonep-static against nonep-full: better on 2 treebanks (1 by more than 1 LAS)" in ran.err
+
+
+def test_each_form_has_the_same_rows(run: Run, records: Path) -> None:
+    markdown, latex, tsv = (run("table", records, "--format", form) for form in ("md", "latex", "tsv"))
+    assert "| nonep-static | 48.50 | 2.83 | 2.83 | 30.00 | 2 (100 %) | 4 | 2.00 |" in markdown.out
+    assert r"nonep-static & 48.50 & 2.83 & 2.83 & 30.00 & 2 (100 \%) & 4 & 2.00 \\" in latex.out
+    assert "nonep-static\t48.50\t2.83\t2.83\t30.00\t2 (100 %)\t4\t2.00" in tsv.out
+    for ran in (markdown, latex, tsv):
+        assert "one training run of" in ran.out
+        assert ran.err == ""
+    plain = run("table", records, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(plain.out)))
+    assert [(row["system"], row["las"], row["wins"]) for row in rows] == [
+        ("nonep-full", "46.5", "0"),
+        ("nonep-static", "48.5", "2"),
+        ("meta-full", "", ""),
+    ]
+    assert "one training run of" in plain.err
+
+
+def test_json_has_rows_groups_and_notes(run: Run, records: Path) -> None:
+    found = json.loads(run("table", records, "--by", "treebank", "--json").out)
+    assert len(found["rows"]) == 6
+    assert [group["transfer"] for group in found["groups"]] == ["it", "no"]
+    assert any("one training run of" in note for note in found["notes"])
+    of_systems = json.loads(run("table", records, "--json").out)
+    assert of_systems["treebanks"] == ["UD_Faroese-OFT", "UD_Welsh-CCG"]
+
+
+def test_systems_and_treebanks_can_be_chosen(run: Run, records: Path) -> None:
+    ran = run("table", records, "--system", "nonep-static", "--treebank", "UD_Welsh-CCG")
+    assert [row[:2] for row in cells(ran.out)[1:]] == [["nonep-static", "52.00"]]
+    ran = run("table", records, "--system", "nonep-statik")
+    assert (ran.code, ran.last) == (
+        2,
+        "sublingual: no record of system 'nonep-statik'; did you mean 'nonep-static'?",
+    )
+
+
+def test_the_paper_s_rows_give_its_wins_and_name_its_misprints(run: Run) -> None:
+    ran = run("table", "--paper")
+    assert [row[5] for row in cells(ran.out)[1:]] == [
+        "1 (1 %)",
+        "20 (23 %)",
+        "7 (8 %)",
+        "12 (14 %)",
+        "22 (26 %)",
+        "24 (28 %)",
+    ]
+    assert "printed otherwise: Table 2, total, meta-dynamic: 39.92, by the rows 40.063" in ran.err
+    by_treebank = run("table", "--paper", "--by", "treebank", "--base", "full")
+    assert len(by_treebank.out.splitlines()) == 1 + 86 + 7 + 1
+    assert "similarity and gain: r +0.32" in by_treebank.err
+    assert "printed otherwise" not in run("table", "--paper", "--treebank", "UD_Welsh-CCG").err
+
+
+def test_what_cannot_be_done_is_refused(run: Run, records: Path) -> None:
+    for words in (("table",), ("table", records, "--paper")):
+        ran = run(*words)
+        assert (ran.code, ran.last) == (2, "sublingual: name files of records, or give --paper and none")
+    ran = run("table", records, "--json", "--format", "md")
+    assert (ran.code, ran.last) == (2, "sublingual: --json and --format md: give one of them")
+    records.write_text(records.read_text(encoding="utf-8") + '{"system": "no', encoding="utf-8")
+    ran = run("table", records)
+    assert ran.code == 1
+    assert ran.last.startswith(f"sublingual: {records}:13: no JSON; a run that was cut short leaves half a line")

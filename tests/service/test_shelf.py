@@ -1,0 +1,70 @@
+"""Parsers in memory: few at a time, equal parameters once, and the same trees as from a parser alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sublingual.data.conllu import Sentence
+from sublingual.errors import ConfigError
+from sublingual.parsing import Parser
+from sublingual.service.offers import offers
+from sublingual.service.shelf import Shelf
+
+
+def bytes_of(*parsers: Parser) -> int:
+    return sum(p.nbytes for parser in parsers for p in parser.network.parameters())
+
+
+def test_equal_parameters_are_held_once_and_the_trees_stay(
+    folders: dict[str, Path], demo: Callable[..., list[Sentence]]
+) -> None:
+    english, faroese = offers([str(folders["en"]), str(folders["fo"])]).models
+    shelf = Shelf(keep=2)
+    one, other = shelf.parser(english), shelf.parser(faroese)
+    both = zip(one.network.encoder.parameters(), other.network.encoder.parameters(), strict=True)
+    assert all(a is b for a, b in both)
+    alone = {parser: Parser.from_pretrained(offer.folder) for parser, offer in ((0, english), (1, faroese))}
+    classifier = sum(p.nbytes for p in alone[1].network.classifier_parameters())
+    assert shelf.n_bytes() <= bytes_of(alone[0]) + classifier < bytes_of(*alone.values())
+    for i, parser in enumerate((one, other)):
+        assert parser.parse(demo("English", 5)) == alone[i].parse(demo("English", 5))
+
+
+def test_least_recently_used_parser_is_put_away(folders: dict[str, Path]) -> None:
+    a, b, c = offers([f"{name}={folders['en']}" for name in "abc"]).models
+    shelf = Shelf(keep=2)
+    first, second = shelf.parser(a), shelf.parser(b)
+    assert shelf.parser(a) is first
+    shelf.parser(c)
+    assert len(shelf) == 2
+    assert shelf.parser(a) is first
+    assert shelf.parser(b) is not second
+
+
+def test_parameters_of_a_parser_put_away_are_freed(folders: dict[str, Path]) -> None:
+    english, faroese = offers([str(folders["en"]), str(folders["fo"])]).models
+    shelf = Shelf(keep=1)
+    assert bytes_of(shelf.parser(english)) == shelf.n_bytes()
+    assert bytes_of(shelf.parser(faroese)) == shelf.n_bytes() == sum(p.nbytes for p in shelf._shared.values())
+
+
+def test_trimmed_parser_is_given_the_pieces_that_a_text_needs(
+    tiny_parser: Callable[..., object], tmp_path: Path, demo: Callable[..., list[Sentence]]
+) -> None:
+    network = tiny_parser(keep=["the"])
+    Parser(network).save_pretrained(tmp_path / "trimmed")  # type: ignore[arg-type]
+    (offer,) = offers([str(tmp_path / "trimmed")]).models
+    shelf = Shelf(keep=1)
+    parser = shelf.parser(offer)
+    encoded = parser.network.encoder.pieces.encode(demo("English", 3))
+    assert parser.network.encoder.lacking(encoded)
+    shelf.admit_(parser, demo("English", 3))
+    assert not parser.network.encoder.lacking(encoded)
+
+
+def test_shelf_holds_at_least_one() -> None:
+    with pytest.raises(ConfigError, match="keep=0: at least one model must be in memory"):
+        Shelf(keep=0)
