@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sublingual.adaptation import AdaptConfig, adapt, adapt_
+from sublingual.adaptation import AdaptConfig, adapt, adapt_, config_for
 from sublingual.data.batches import pack
 from sublingual.data.conllu import Sentence
 from sublingual.errors import ConfigError, DataError, ModelError, TrainingError
@@ -378,3 +378,15 @@ def test_a_gpu_adapts_as_a_cpu_does(base: Parser, support: list[Sentence]) -> No
     exact = adapt(base, support, config=config).losses
     on_gpu = Parser(base.network.to("cuda"), gates=torch.ones(2, 2))
     assert adapt(on_gpu, support, config=config).losses == pytest.approx(exact, rel=1e-3)
+
+
+def test_a_meta_trained_parser_adapts_as_its_inner_loop_did(base: Parser, support: list[Sentence]) -> None:
+    inner = AdaptConfig(steps=3, optimizer="sgd", encoder_rate=0.01, classifier_rate=0.1, clip=7.0)
+    settings = {"row": {"loop": "meta"}, "stage2": {"inner": asdict(inner)}}
+    trained = replace(base, about=replace(base.about, settings=settings))
+    found = config_for(trained)
+    assert found == replace(inner, steps=20)
+    assert config_for(replace(base, about=replace(base.about, settings={"row": {"loop": "joint"}}))) == AdaptConfig()
+    assert config_for(base) == AdaptConfig()
+    by_default, said = adapt(trained, support, seed=1), adapt(trained, support, config=found, seed=1)
+    assert digest(by_default.parser.network) == digest(said.parser.network)

@@ -189,16 +189,17 @@ def test_conllueditor_gets_its_highlights_in_place_of_older_ones(rich: list[Sent
     assert not any("highlight" in line for line in certain.comments)
 
 
-def test_inception_gets_no_empty_nodes_and_no_deps_that_name_them(rich: list[Sentence]) -> None:
+def test_inception_gets_no_empty_nodes_and_no_deps(rich: list[Sentence]) -> None:
     (marked, *_) = mark([sure(rich[0], [1] * 4, [1] * 4)], Marks(target="inception"))
     assert [row[0] for row in marked.rows] == ["1-2", "1", "2", "3", "4"]
     assert {row[8] for row in marked.rows} == {"_"}
 
 
-def test_deps_stay_for_inception_where_there_are_no_empty_nodes(rich: list[Sentence]) -> None:
-    sentence = replace(rich[1], rows=((*rich[1].rows[0][:8], "0:root", "_"),))
-    (marked,) = mark([sure(sentence, [1], [1])], Marks(target="inception"))
-    assert marked.rows[0][8] == "0:root"
+def test_empty_nodes_go_from_ud_with_the_last_deps(rich: list[Sentence]) -> None:
+    bare = replace(rich[0], rows=tuple((*row[:8], "_", row[9]) for row in rich[0].rows))
+    for sentence, expected in ((rich[0], True), (bare, False)):
+        (marked,) = mark([sure(sentence, [1] * 4, [1] * 4)], Marks(target="ud"))
+        assert ("4.1" in [row[0] for row in marked.rows]) == expected
 
 
 @pytest.mark.parametrize("target", [None, "ud", "arborator", "conllueditor", "inception"])

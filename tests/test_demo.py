@@ -10,16 +10,28 @@ from pathlib import Path
 from typing import NoReturn
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from sublingual.adaptation import AdaptConfig
 from sublingual.data.conllu import Sentence, read_conllu
 from sublingual.data.embedded import embedded
 from sublingual.demo import DemoConfig, Watch, run_demo
-from sublingual.demo_page import WARNING, DemoResult, LanguageResult, curve, page, record
+from sublingual.demo_page import (
+    WARNING,
+    DemoResult,
+    LanguageResult,
+    SystemResult,
+    SystemsResult,
+    curve,
+    page,
+    record,
+)
+from sublingual.demo_systems import SystemsConfig
 from sublingual.languages import nearest
 from sublingual.parsing import Parser
 from sublingual.scoring import score
+from sublingual.subnetworks.gates import Subnetwork
 from sublingual.training.loop import Progress
 
 VOID = {"meta", "br"}
@@ -92,6 +104,10 @@ def made_up() -> DemoResult:
         n_training=90,
         losses=(7.77, 0.88),
         languages=(language("UD_Swedish-Demo"), language("UD_Turkish-Demo")),
+        systems=SystemsResult(
+            tuple(Subnetwork(np.eye(3, dtype=bool), language=code, method="pruned") for code in ("hi", "no")),
+            (SystemResult("nonep-static", {"hi": 51.5, "no": 52.5}, {"UD_Swedish-Demo": 53.5}),),
+        ),
         seed=41,
         settings={"fine_tuning": {"steps": 2}},
         seconds=98.0,
@@ -124,6 +140,17 @@ def test_the_page_shows_every_number_of_the_table(made_up: DemoResult) -> None:
     text = " ".join(" ".join(read.text).split())
     for said in ("90 English sentences", "98 seconds", "Seed 41", "sublingual 9.8.7", "7.77 to 0.88", "3.21 to 1.23"):
         assert said in text
+
+
+def test_the_page_maps_the_subnetworks_and_compares_the_systems(made_up: DemoResult) -> None:
+    html = page(made_up)
+    read = Reader(html)
+    assert ["nonep-static", "51.5", "52.5", "53.5"] in read.rows
+    assert "hi: 6 of 9 off; no: 6 of 9 off" in " ".join(" ".join(read.text).split())
+    assert html.count("attention head 1: on") == 2
+    kept = json.loads(json.dumps(record(made_up)))
+    assert kept["subnetworks"]["hi"] == {"off": 6, "gates": ["100", "010", "001"]}
+    assert kept["systems"][0]["targets"] == {"UD_Swedish-Demo": 53.5}
 
 
 def test_the_drawn_sentence_is_a_short_one_that_gained_most(made_up: DemoResult) -> None:
@@ -180,7 +207,14 @@ def test_the_demo_runs_to_its_end_without_a_network(tmp_path: Path, monkeypatch:
     watch = Watch(
         stage=stages.append, training=trained.append, adapting=lambda name, step, _, loss: steps.append((name, step))
     )
-    config = DemoConfig(steps=3, adaptation=AdaptConfig(steps=2))
+    few = SystemsConfig()
+    few = replace(
+        few,
+        finding=replace(few.finding, finetune=replace(few.finding.finetune, steps=2)),
+        stage2=replace(few.stage2, steps=2),
+        adaptation=AdaptConfig(steps=1),
+    )
+    config = DemoConfig(steps=3, adaptation=AdaptConfig(steps=2), systems=few)
     result = run_demo(tmp_path / "demo", config=config, watch=watch)
 
     assert [progress.step for progress in trained] == [1, 2, 3]
@@ -194,6 +228,8 @@ def test_the_demo_runs_to_its_end_without_a_network(tmp_path: Path, monkeypatch:
         assert set(plain["support"]).isdisjoint(plain["test"])
         assert (len(plain["support"]), len(plain["test"])) == (20, 30)
         assert score([test[name] for name in plain["test"]], parsed).las.f1 == plain["adapted"]["las"]["f1"]
+    assert [row.system for row in result.systems.rows] == ["nonep-full", "nonep-static", "nonep-dynamic"]
+    assert all(0 <= las <= 100 for row in result.systems.rows for las in [*row.own.values(), *row.targets.values()])
     parser = Parser.from_pretrained(tmp_path / "demo" / result.model)
     swedish = result.languages[0]
     assert parser.parse(swedish.gold) == list(swedish.after)

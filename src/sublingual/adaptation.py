@@ -53,6 +53,19 @@ class AdaptConfig:
             )
 
 
+def config_for(parser: Parser) -> AdaptConfig:
+    """Returns how the parser adapts by default: one that was meta-trained as its inner loop did, with 20 steps.
+
+    Section 4.5: "the same hyperparameter values as during training".
+    """
+    settings = parser.about.settings
+    if settings.get("row", {}).get("loop") != "meta":
+        return AdaptConfig()
+    inner = settings["stage2"]["inner"]
+    same = {name: inner[name] for name in ("optimizer", "encoder_rate", "classifier_rate", "clip")}
+    return AdaptConfig(**same)
+
+
 @dataclass(frozen=True)
 class Adapted:
     """A parser adapted to a support set, and labels that got a new row.
@@ -79,12 +92,12 @@ def adapt(
 ) -> Adapted:
     """Returns a new parser adapted to the support sentences; the given one stays as it was to the bit.
 
-    A label that the parser does not know gets a row that starts from its base relation; a word whose head is not
-    annotated (`_`) does not count. `gates`, or else the parser's own, restrict the encoder in training and in the result.
-    All parameters are adapted, also those that fine-tuning froze (the piece embeddings as `config` says), so that a
-    parser adapts alike before and after it is saved. `progress` is told each step and its loss. Raises DataError for a
-    support set without any annotated word or with a label that has no base relation, TrainingError for a loss that is
-    not finite.
+    `config` defaults to `config_for` the parser. A label that the parser does not know gets a row that starts from its
+    base relation; a word whose head is not annotated (`_`) does not count. `gates`, or else the parser's own, restrict
+    the encoder in training and in the result. All parameters are adapted, also those that fine-tuning froze (the piece
+    embeddings as `config` says), so that a parser adapts alike before and after it is saved. `progress` is told each step
+    and its loss. Raises DataError for a support set without any annotated word or with a label that has no base relation,
+    TrainingError for a loss that is not finite.
 
     >>> adapted = adapt(parser, read_conllu("my.conllu"))      # doctest: +SKIP
     >>> adapted.parser.parse(read_conllu("new.conllu", heads="ignored"))      # doctest: +SKIP
@@ -94,7 +107,7 @@ def adapt(
             f"the support set has no word with a head in its {len(support)} sentences; annotate HEAD and DEPREL of some"
         )
     keep_memory()
-    config = config or AdaptConfig()
+    config = config or config_for(parser)
     parser = parser if gates is None else replace(parser, gates=gates)
     labels = [label for sentence in support for label in sentence.labels if label is not None]
     new_labels = parser.network.vocabulary.missing(labels)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sublingual.adaptation import AdaptConfig, adapt
+from sublingual.adaptation import AdaptConfig, adapt, config_for
 from sublingual.data.conllu import Sentence
 from sublingual.data.downloads import sha256_of
 from sublingual.data.support import SUPPORT_SIZE, draw_support
@@ -44,7 +44,7 @@ def fewshot(
     in the records (default: what its card says, or "stage1"). Raises DataError for a treebank without test sentences,
     LanguageError where the method needs a language that has no vector.
     """
-    config = config or AdaptConfig()
+    config = config or config_for(parser)
     test = treebank.sentences("test")
     files = {path.name: sha256_of(path) for split in ("dev", "test") for path in treebank.files(split)}
     sample = _sample(len(test), cap)

@@ -26,10 +26,11 @@ class Marks:
     """Which words are doubted, and for which tool the file is.
 
     A word is doubted where the probability that its head and label are both right is below `doubt`. `target` names the
-    tool: all of them get a `sent_id` that no other sentence has, and a `text`. `ud` gets no more than that; `arborator`
-    (Arborator-Grew) no comments without a value, which it refuses; `conllueditor` its comments that highlight words
-    (those whose head is doubted) and relations (all doubted ones); `inception` no empty nodes, at which it stops, and
-    no DEPS in their sentences. Raises ConfigError for another target and for a threshold that is no probability.
+    tool: all of them get a `sent_id` that no other sentence has, and a `text`. `ud`: no empty nodes where DEPS is empty, an
+    enhanced graph without arcs; `arborator` (Arborator-Grew): no comments without a value, which it refuses;
+    `conllueditor`: its comments that highlight words (whose head is doubted) and relations (all doubted ones); `inception`:
+    no empty nodes, at which it stops, and no DEPS, which may name them. Raises ConfigError for another target and for a
+    threshold that is no probability.
     """
 
     doubt: float = 0.5
@@ -108,7 +109,9 @@ def _without(comments: Sequence[str], keys: Sequence[str]) -> tuple[str, ...]:
 
 
 def _for_ud(sentence: Sentence, one: Confident, doubt: float) -> Sentence:
-    return sentence
+    if any(row[DEPS] != "_" for row in sentence.rows):
+        return sentence
+    return replace(sentence, rows=tuple(row for row in sentence.rows if "." not in row[ID]))
 
 
 def _for_arborator(sentence: Sentence, one: Confident, doubt: float) -> Sentence:
@@ -124,9 +127,7 @@ def _for_conllueditor(sentence: Sentence, one: Confident, doubt: float) -> Sente
 
 
 def _for_inception(sentence: Sentence, one: Confident, doubt: float) -> Sentence:
-    rows = [row for row in sentence.rows if "." not in row[ID]]
-    if len(rows) < len(sentence.rows):
-        rows = [(*row[:DEPS], "_", *row[DEPS + 1 :]) for row in rows]
+    rows = [(*row[:DEPS], "_", *row[DEPS + 1 :]) for row in sentence.rows if "." not in row[ID]]
     return replace(sentence, rows=tuple(rows))
 
 

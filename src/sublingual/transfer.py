@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sublingual.adaptation import AdaptConfig, adapt
+from sublingual.adaptation import AdaptConfig, adapt, config_for
 from sublingual.data.conllu import Sentence
 from sublingual.errors import ConfigError, LanguageError
 from sublingual.languages import Neighbour, nearest
@@ -67,7 +67,7 @@ def transfer(
         return _of_nearest(parser, language)
     if method in parser.subnetworks:
         return Transfer(method, parser.subnetworks[method], method)
-    return METHODS[method](parser, language, support, seed, config or AdaptConfig())
+    return METHODS[method](parser, language, support, seed, config or config_for(parser))
 
 
 def _of_nearest(parser: Parser, language: str) -> Transfer:

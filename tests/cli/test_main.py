@@ -155,7 +155,7 @@ def test_demo_passes_its_options_on_and_shows_the_table(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, english: list[Sentence]
 ) -> None:
     from sublingual import demo
-    from sublingual.demo_page import DemoResult, LanguageResult
+    from sublingual.demo_page import DemoResult, LanguageResult, SystemResult, SystemsResult
     from sublingual.scoring import score
     from sublingual.training.loop import Progress
 
@@ -171,12 +171,15 @@ def test_demo_passes_its_options_on_and_shows_the_table(
         watch.training(Progress(1, 2, 3.5, 100.0, 1.0, 40.0))
         watch.adapting("UD_Swedish-Demo", 1, 20, 1.5)
         whole = score(list(gold), list(gold))
-        return DemoResult("UD_English-Demo", whole, 90, (1.0,), (language,), 7, {}, 1.0, {}, {}, demo.MODEL)
+        systems = SystemsResult((), (SystemResult("nonep-full", {"hi": 50.0}, {"UD_Swedish-Demo": 61.25}),))
+        return DemoResult("UD_English-Demo", whole, 90, (1.0,), (language,), systems, 7, {}, 1.0, {}, {}, demo.MODEL)
 
     monkeypatch.setattr(demo, "run_demo", made_up)
     ran = run("demo", tmp_path / "out", "--seed", 7)
     assert ran.code == 0, ran.err
     assert asked == {"folder": tmp_path / "out", "seed": 7}
-    assert ran.out.splitlines()[1] == "UD_Swedish-Demo\t100.00\t100.00\t5"
+    lines = ran.out.splitlines()
+    assert lines[1] == "UD_Swedish-Demo\t100.00\t100.00\t5"
+    assert lines[2:] == ["system\thi LAS\tUD_Swedish-Demo LAS, adapted", "nonep-full\t50.00\t61.25"]
     assert "toy treebanks" in ran.err
     assert str(tmp_path / "out" / "index.html") in ran.err.replace("\n", "")

@@ -44,5 +44,11 @@ def demo(
         )
     rows = [[x.treebank, f"{x.zero_shot.las.f1:.2f}", f"{x.adapted.las.f1:.2f}", len(x.gold)] for x in result.languages]
     table(["treebank", "zero-shot LAS", "adapted LAS", "sentences"], rows)
+    first = result.systems.rows[0]
+    columns = ["system", *(f"{code} LAS" for code in first.own), *(f"{name} LAS, adapted" for name in first.targets)]
+    table(
+        columns,
+        [[x.system, *(f"{las:.2f}" for las in [*x.own.values(), *x.targets.values()])] for x in result.systems.rows],
+    )
     say(WARNING)
     say(f"page with tables and trees: {out / PAGE}")

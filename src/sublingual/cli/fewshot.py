@@ -67,16 +67,17 @@ def fewshot(
             raise DataError(f"{bank.name} has no test split; name another treebank")
 
     from sublingual import runtime
-    from sublingual.adaptation import AdaptConfig
+    from sublingual.adaptation import AdaptConfig, config_for
     from sublingual.fewshot import fewshot as run
     from sublingual.fewshot import summary, write_record
     from sublingual.parsing import Parser
 
     set_threads(threads)
-    chosen = settings.load(AdaptConfig, config, words=words or ())
     where = runtime.device(device)
-    chosen = replace(chosen, precision=runtime.resolve_precision(chosen.precision, where))
     parser = Parser.from_pretrained(model, device=where)
+    start = config_for(parser) if config is None else settings.load(AdaptConfig, config)
+    chosen = settings.changed(start, words or ())
+    chosen = replace(chosen, precision=runtime.resolve_precision(chosen.precision, where))
     found = []
     with counting("testing", len(banks) * seeds) as advance:
         for bank in banks:

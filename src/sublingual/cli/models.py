@@ -96,7 +96,9 @@ def adapt(
         str | None, typer.Option("--like", help="A language that stands in where URIEL lacks yours.")
     ] = None,
     steps: Annotated[int, typer.Option("--steps", help="Gradient steps on the whole set.")] = 20,
-    optimizer: Annotated[str, typer.Option("--optimizer", help="adam, or sgd (what MAML's inner loop uses).")] = "adam",
+    optimizer: Annotated[
+        str | None, typer.Option("--optimizer", help="adam, or sgd (default: sgd for a meta-trained parser).")
+    ] = None,
     encoder_rate: Annotated[float | None, typer.Option("--encoder-rate", help="Learning rate of the encoder.")] = None,
     classifier_rate: Annotated[float | None, typer.Option("--classifier-rate", help="That of the rest.")] = None,
     seed: Seed = 0,
@@ -117,20 +119,21 @@ def adapt(
     _say_language(language if like is None else resolve(like))
 
     from sublingual import runtime
-    from sublingual.adaptation import AdaptConfig
+    from sublingual.adaptation import AdaptConfig, config_for
     from sublingual.adaptation import adapt as run
     from sublingual.parsing import Parser
 
     set_threads(threads)
     where = runtime.device(device)
-    given = {"steps": steps, "optimizer": optimizer, "precision": runtime.resolve_precision(precision, where)}
-    rates = {"encoder_rate": encoder_rate, "classifier_rate": classifier_rate}
-    changes = given | {name: rate for name, rate in rates.items() if rate is not None}
-    config = settings.from_mapping(AdaptConfig, changes, source="the options")
+    given = {"steps": steps, "precision": runtime.resolve_precision(precision, where)}
+    chosen = {"optimizer": optimizer, "encoder_rate": encoder_rate, "classifier_rate": classifier_rate}
+    changes = given | {name: value for name, value in chosen.items() if value is not None}
+    settings.from_mapping(AdaptConfig, changes, source="the options")  # what cannot be is refused before any work
     base = Parser.from_pretrained(model, device=where) if model else base_parser(encoder, ud, device=device, yes=yes)
     say(
         f"starting from a parser trained on: {', '.join(base.about.trained_on) or 'languages that its card does not name'}"
     )
+    config = replace(config_for(base), **changes)  # type: ignore[arg-type]
     gates = _gates(base, language if like is None else resolve(like))
     with counting("adapting", steps) as advance:
         adapted = run(base, sentences, config=config, seed=seed, gates=gates, progress=lambda step, loss: advance(1))

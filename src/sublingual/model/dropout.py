@@ -1,6 +1,6 @@
 """Dropout whose random numbers are cheap on a CPU: each of torch's 64-bit draws decides on four values.
 
-On processors that are not Intel's, torch itself draws anew for each value, a sixteenth of a training step (docs/log.md).
+Where torch draws anew for each value, its own dropout is slower (docs/log.md).
 """
 
 from __future__ import annotations
