@@ -160,7 +160,7 @@ def adapt_(
     network.train(config.dropout)
     runs = list(micro_batches(support, budget=config.budget))
     batches = [pack(run).to(network.device) for run in runs]
-    n_words = sum(batch.n_annotated for batch in batches)
+    n_words = max(1, sum(batch.n_annotated for batch in batches))  # an episode's support may have none
     losses = []
     for k in range(config.steps):
         total = 0.0

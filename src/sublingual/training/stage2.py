@@ -67,6 +67,8 @@ class Stage2Config:
         for name in ("steps", "batch", "checkpoint_every", "budget"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} {getattr(self, name)}: it is 1 or more")
+        if self.inner.steps < 1:
+            raise ConfigError(f"inner.steps {self.inner.steps}: it is 1 or more")
 
 
 def stage2_config(loop: str, encoder: str) -> Stage2Config:
@@ -231,7 +233,7 @@ class _Run:
         """A hash of what makes this run this run: loop, settings, gates, sentences, and what the parser is made of."""
         settings = [self.loop, asdict(self.config), self.gates.start.int().tolist(), type(self.gates).__name__]
         digest = hashlib.sha256(json.dumps([settings, made_of(self.network)], sort_keys=True).encode())
-        for p in self.network.state_dict().values():
+        for p in [*self.network.state_dict().values(), *self.gates.parameters()]:
             digest.update(p.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         for code, encoded in self.encoded.items():
             digest.update(f"\0{code}\0".encode())

@@ -1,0 +1,122 @@
+"""Finding a subnetwork: from a parser and from a raw encoder, the same again after a stop."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sublingual.data.embedded import embedded
+from sublingual.errors import DataError
+from sublingual.model.parser import BiaffineParser, ParserConfig
+from sublingual.parsing import Parser
+from sublingual.subnetworks.gates import read_subnetwork
+from sublingual.subnetworks.importance import PruneConfig
+from sublingual.training.finding import FindConfig, Watch, find
+from sublingual.training.finetune import FinetuneConfig
+from sublingual.training.loop import Progress
+from sublingual.training.optim import OptimConfig
+from sublingual.training.stage1 import TrainConfig
+
+CONFIG = FindConfig(
+    finetune=FinetuneConfig(
+        steps=4,
+        batch=4,
+        checkpoint_every=1,
+        optim=OptimConfig(encoder_rate=1e-3, classifier_rate=3e-3),
+        precision="fp32",
+    ),
+    prune=PruneConfig(share=0.25, precision="fp32"),
+)
+HINDI = embedded("UD_Hindi-Demo")
+FILES = {"train": HINDI.files("train"), "dev": HINDI.files("dev")}
+
+
+def start(tiny_parser: Callable[..., BiaffineParser]) -> Parser:
+    return Parser(tiny_parser(dropout=True))
+
+
+def test_a_stopped_search_finds_the_same(tiny_parser: Callable[..., BiaffineParser], tmp_path: Path) -> None:
+    whole = find(start(tiny_parser), "hi", **FILES, config=CONFIG, seed=1, folder=tmp_path / "a")
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        find(
+            start(tiny_parser), "hi", **FILES, config=CONFIG, seed=1, folder=tmp_path / "b", watch=Watch(training=stop)
+        )
+    trained: list[int] = []
+    again = find(
+        start(tiny_parser),
+        "hi",
+        **FILES,
+        config=CONFIG,
+        seed=1,
+        folder=tmp_path / "b",
+        watch=Watch(training=lambda p: trained.append(p.step)),
+    )
+    assert trained == [3, 4]
+    assert np.array_equal(again.gates, whole.gates)
+    assert (tmp_path / "a" / "hi-1.json").read_bytes() == (tmp_path / "b" / "hi-1.json").read_bytes()
+    assert read_subnetwork(tmp_path / "a" / "hi-1.json").details == whole.details
+
+
+def test_a_search_killed_in_its_fine_tuning_finds_the_same(
+    tiny_parser: Callable[..., BiaffineParser], tmp_path: Path, run: Callable[[Callable[[], object]], int]
+) -> None:
+    def search(folder: str, watch: Watch | None = None) -> bytes:
+        parser = start(tiny_parser)
+        find(parser, "hi", **FILES, config=CONFIG, seed=1, folder=tmp_path / folder, watch=watch)
+        weights = b"".join(t.numpy().tobytes() for t in parser.network.state_dict().values())
+        return hashlib.sha256(weights).digest() + (tmp_path / folder / "hi-1.json").read_bytes()
+
+    def kill(progress: Progress) -> None:
+        if progress.step == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert run(lambda: search("killed", Watch(training=kill))) == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "hi-1.json").exists()
+    assert search("killed") == search("whole")
+
+
+def test_a_seed_decides_the_batches(tiny_parser: Callable[..., BiaffineParser], tmp_path: Path) -> None:
+    found = [find(start(tiny_parser), "hi", **FILES, config=CONFIG, seed=s, folder=tmp_path / str(s)) for s in (0, 1)]
+    assert found[0].details["importance"] != found[1].details["importance"]
+    assert [s.seeds for s in found] == [(0,), (1,)]
+
+
+def test_the_curve_ends_where_the_95_percent_rule_says(
+    tiny_parser: Callable[..., BiaffineParser], tmp_path: Path
+) -> None:
+    told: list[tuple[int, float]] = []
+    watch = Watch(pruning=lambda n, las: told.append((n, las)))
+    found = find(start(tiny_parser), "hi", **FILES, config=CONFIG, seed=0, folder=tmp_path, watch=watch)
+    curve = found.details["curve"]
+    assert curve == [[n, round(las, 4)] for n, las in told]
+    assert found.dev_before == curve[0][1]
+    assert found.dev_after is not None
+    assert found.dev_after >= 0.95 * found.dev_before - 1e-3
+    assert [found.n_off, found.dev_after] in curve
+    assert found.details["settings"]["finetune"]["seed"] == 0
+
+
+def test_from_a_raw_encoder(tiny_encoder: Path, tmp_path: Path) -> None:
+    raw = TrainConfig(encoder=str(tiny_encoder), parser=ParserConfig(arc_size=24, label_size=12))
+    found = find(raw, "hi", **FILES, config=CONFIG, seed=0, folder=tmp_path)
+    assert found.shape == (2, 2)
+    assert found.encoder == str(tiny_encoder)
+    assert found.details["start"] == "pretrained encoder"
+
+
+def test_without_dev_sentences_there_is_no_95_percent_rule(
+    tiny_parser: Callable[..., BiaffineParser], tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="no dev sentences of hi: the 95 % rule needs some"):
+        find(start(tiny_parser), "hi", train=FILES["train"], dev=[], config=CONFIG, seed=0, folder=tmp_path)
