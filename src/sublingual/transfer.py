@@ -70,6 +70,21 @@ def transfer(
     return METHODS[method](parser, language, support, seed, config or config_for(parser))
 
 
+def own(parser: Parser, language: str) -> Transfer:
+    """Returns the gates of a language (a code) that the parser was trained on; none where it has no subnetworks at all.
+
+    Raises ConfigError where others have a subnetwork and this one has none.
+    """
+    if not parser.subnetworks:
+        return Transfer("full", None, language)
+    if language not in parser.subnetworks:
+        raise ConfigError(
+            f"the parser has no subnetwork of {language}; it has those of {', '.join(parser.subnetworks)}: choose another "
+            f"way of transfer, such as nearest or full"
+        )
+    return Transfer("own", parser.subnetworks[language], language)
+
+
 def _of_nearest(parser: Parser, language: str) -> Transfer:
     """The nearest language of those with a subnetwork, or else of the paper's seven, by name alone."""
     try:

@@ -245,3 +245,29 @@ def test_the_nearest_subnetwork_is_used_for_adapting(
     unknown = run("adapt", support, tmp_path / "x", "--model", tmp_path / "m", "--steps", 1)
     assert "the language is not known: adapting the full encoder" in unknown.err
     assert Parser.from_pretrained(tmp_path / "x").gates is None
+
+
+def test_training_languages_are_scored_in_their_own_subnetworks(
+    run: Run, model: Path, found: Path, tmp_path: Path, ud_folder: Path
+) -> None:
+    ran = run(
+        *("joint", model, tmp_path / "m", *BANKS, "--ud", ud_folder, "--gates", "static-only-hi"),
+        *("--subnetworks", found, *FEW),
+    )
+    assert ran.code == 0, ran.err
+    ran = run("test", tmp_path / "m", *BANKS, "--ud", ud_folder, "--records", tmp_path / "r.jsonl", "--json")
+    assert ran.code == 0, ran.err
+    off = {row["language"]: row["heads off"] for row in json.loads(ran.out)}
+    assert off == {"hi": read_subnetwork(found / "hi.json").n_off, "it": 0}
+    records = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text("utf-8").splitlines()]
+    assert [(r["system"], r["treebank"], r["transfer"]["method"]) for r in records] == [
+        ("nonep-static-only-hi", "UD_Hindi-Demo", "own"),
+        ("nonep-static-only-hi", "UD_Italian-Demo", "own"),
+    ]
+    listed = run("table", tmp_path / "r.jsonl", "--by", "treebank", "--format", "tsv")
+    assert listed.code == 0, listed.err
+    assert "UD_Hindi-Demo" in listed.out
+    foreign = run("test", tmp_path / "m", "UD_Turkish-Demo", "--ud", ud_folder)
+    assert foreign.code == 2
+    assert "no subnetwork of tr; it has those of hi, it" in foreign.last
+    assert run("test", tmp_path / "m", "UD_Turkish-Demo", "--ud", ud_folder, "--transfer", "it").code == 0
