@@ -21,6 +21,7 @@ from sublingual.data.downloads import sha256_of
 from sublingual.data.support import SUPPORT_SIZE, draw_support
 from sublingual.data.treebanks import Treebank
 from sublingual.errors import DataError
+from sublingual.model.weights import Subnet, WeightMask
 from sublingual.parsing import Parser
 from sublingual.runtime import machine, versions
 from sublingual.scoring import score, signature
@@ -176,14 +177,21 @@ class _ZeroShot:
 
     def __init__(self, parser: Parser, sentences: Sequence[Sentence], places: Sequence[int]) -> None:
         self.parser, self.sentences, self.places = parser, sentences, places
-        self.done: dict[bytes, dict[int, Sentence]] = {}
+        self.done: dict[object, dict[int, Sentence]] = {}
 
     def parsed(self, chosen: Transfer) -> dict[int, Sentence]:
-        key = b"" if chosen.gates is None else chosen.gates.float().cpu().numpy().tobytes()
+        key = _key(chosen.gates)
         if key not in self.done:
             found = replace(self.parser, gates=chosen.gates).parse(self.sentences)
             self.done[key] = dict(zip(self.places, found, strict=True))
         return self.done[key]
+
+
+def _key(gates: Subnet | None) -> object:
+    """What equal gates share; subnetworks of single weights are the parser's own objects, which outlive the keys."""
+    if gates is None or isinstance(gates, WeightMask):
+        return gates
+    return gates.float().cpu().numpy().tobytes()
 
 
 def _description(parser: Parser) -> dict[str, Any]:
