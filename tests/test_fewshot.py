@@ -14,12 +14,15 @@ import pytest
 import torch
 
 from sublingual.adaptation import AdaptConfig, adapt
+from sublingual.analysis.records import read_records
 from sublingual.data.conllu import Sentence, write_conllu
+from sublingual.data.downloads import sha256_of
 from sublingual.data.embedded import embedded
 from sublingual.data.support import draw_support
 from sublingual.data.treebanks import Treebank, treebank_at
-from sublingual.errors import DataError
-from sublingual.fewshot import _sample, fewshot, summary, write_record
+from sublingual.errors import ConfigError, DataError
+from sublingual.fewshot import _sample, fewshot, summary, unadapted, write_record
+from sublingual.model.checkpoint import About
 from sublingual.parsing import Parser
 from sublingual.scoring import score
 
@@ -176,3 +179,35 @@ def test_records_are_lines_of_json(tmp_path: Path) -> None:
     text = (tmp_path / "r.jsonl").read_text("utf-8")
     assert [json.loads(line) for line in text.splitlines()] == records
     assert "sætning-1" in text
+
+
+def test_a_language_is_scored_in_its_own_subnetwork_without_adaptation(parser: Parser, treebank: Treebank) -> None:
+    off = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    one = replace(parser, subnetworks={"ar": torch.ones(2, 2), "tr": off})
+    gold = treebank.sentences("test")
+    found = unadapted(one, "tr", treebank.files("test"))
+    assert found["zero_shot"] == score(gold, replace(parser, gates=off).parse(gold)).as_dict()
+    assert found["zero_shot"] != score(gold, parser.parse(gold)).as_dict()
+    assert (found["treebank"], found["language"], found["sentences"]) == ("UD_Turkish-Own", "tr", 12)
+    assert found["transfer"] == {"method": "own", "code": "tr", "similarity": None, "gates_off": 2}
+    assert (found["adapted"], found["support_seed"]) == (None, None)
+    whole = unadapted(parser, "tr", treebank.files("test"), cap=5)
+    assert (whole["transfer"]["method"], whole["sentences"], whole["test_sentences"]) == ("full", 5, 12)
+    with pytest.raises(ConfigError, match=r"no subnetwork of tr; it has those of ar: choose another way of transfer"):
+        unadapted(replace(parser, subnetworks={"ar": off}), "tr", treebank.files("test"))
+
+
+def test_what_a_parser_was_trained_with_is_not_scored(parser: Parser, treebank: Treebank) -> None:
+    (path,) = treebank.files("test")
+    seen = replace(parser, about=About(data=({"file": path.name, "use": "train", "sha256": sha256_of(path)},)))
+    with pytest.raises(DataError, match=r"tr_own-ud-test.conllu: the parser was trained with this file \(train\)"):
+        unadapted(seen, "tr", [path])
+
+
+def test_records_with_and_without_adaptation_make_one_kind_of_run(
+    parser: Parser, treebank: Treebank, tmp_path: Path
+) -> None:
+    write_record(tmp_path / "r.jsonl", first := unadapted(parser, "tr", treebank.files("test"), system="a"))
+    write_record(tmp_path / "r.jsonl", unadapted(parser, "tr", treebank.files("test"), system="b"))
+    a, b = read_records([tmp_path / "r.jsonl"])
+    assert (a.system, b.system, a.las, a.is_adapted) == ("a", "b", first["zero_shot"]["las"]["f1"], True)

@@ -17,6 +17,7 @@ from sublingual.data.batches import Batch, Encoded, micro_batches, pack
 from sublingual.data.conllu import Sentence
 from sublingual.errors import ConfigError, DataError, TrainingError
 from sublingual.model.parser import BiaffineParser
+from sublingual.model.weights import Subnet, confined_
 from sublingual.parsing import Parser
 from sublingual.runtime import autocast, forked_random, keep_memory
 
@@ -87,17 +88,17 @@ def adapt(
     *,
     config: AdaptConfig | None = None,
     seed: int = 0,
-    gates: Float[Tensor, "layers attention_heads"] | None = None,
+    gates: Subnet | None = None,
     progress: Callable[[int, float], None] | None = None,
 ) -> Adapted:
     """Returns a new parser adapted to the support sentences; the given one stays as it was to the bit.
 
     `config` defaults to `config_for` the parser. A label that the parser does not know gets a row that starts from its
     base relation; a word whose head is not annotated (`_`) does not count. `gates`, or else the parser's own, restrict
-    the encoder in training and in the result. All parameters are adapted, also those that fine-tuning froze (the piece
-    embeddings as `config` says), so that a parser adapts alike before and after it is saved. `progress` is told each step
-    and its loss. Raises DataError for a support set without any annotated word or with a label that has no base relation,
-    TrainingError for a loss that is not finite.
+    the encoder in training and in the result; a weight that a subnetwork of single weights lacks is and stays zero. All
+    parameters are adapted, also those that fine-tuning froze (the piece embeddings as `config` says), so that a parser
+    adapts alike before and after it is saved. `progress` is told each step and its loss. Raises DataError for a support
+    set without any annotated word or with a label that has no base relation, TrainingError for a loss that is not finite.
 
     >>> adapted = adapt(parser, read_conllu("my.conllu"))      # doctest: +SKIP
     >>> adapted.parser.parse(read_conllu("new.conllu", heads="ignored"))      # doctest: +SKIP
@@ -115,11 +116,11 @@ def adapt(
     encoded = network.encode(support, gold=True)
     network.requires_grad_(True)
     network.encoder.model.get_input_embeddings().requires_grad_(config.embeddings)
-    with forked_random(network.device):
+    with forked_random(network.device), confined_(network, parser.gates) as own:
         torch.manual_seed(seed)
-        before = support_loss(network, encoded, config=config, gates=parser.gates)
-        losses = adapt_(network, encoded, config=config, gates=parser.gates, progress=progress)
-        after = support_loss(network, encoded, config=config, gates=parser.gates)
+        before = support_loss(network, encoded, config=config, gates=own)
+        losses = adapt_(network, encoded, config=config, gates=own, progress=progress)
+        after = support_loss(network, encoded, config=config, gates=own)
     return Adapted(replace(parser, network=network), losses, before, after, new_labels)
 
 

@@ -1,4 +1,7 @@
-"""Few-shot testing (section 4.5): adapt to 20 sentences of a treebank, score the rest; one record a run."""
+"""Few-shot testing (section 4.5): adapt to 20 sentences of a treebank, score the rest; one record a run.
+
+And scores without adaptation, such as those of the training languages in their own subnetworks (Table 4, section 7.1).
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,16 @@ from typing import Any
 import numpy as np
 
 from sublingual.adaptation import AdaptConfig, adapt, config_for
-from sublingual.data.conllu import Sentence
+from sublingual.data.conllu import Sentence, read_conllu
 from sublingual.data.downloads import sha256_of
 from sublingual.data.support import SUPPORT_SIZE, draw_support
 from sublingual.data.treebanks import Treebank
+from sublingual.errors import DataError
+from sublingual.model.weights import Subnet, WeightMask
 from sublingual.parsing import Parser
 from sublingual.runtime import machine, versions
 from sublingual.scoring import score, signature
-from sublingual.transfer import Transfer, transfer
+from sublingual.transfer import Transfer, own, transfer
 
 Record = dict[str, Any]
 
@@ -54,37 +59,109 @@ def fewshot(
         drawn = draw_support(treebank, test, seed=seed, n=n, keep_repeated=keep_repeated, among=sample)
         gold = [test[i] for i in drawn.rest]
         chosen = transfer(parser, treebank.name, method=method, support=drawn.support, seed=seed, config=config)
-        unadapted = zero_shot.parsed(chosen)
+        before = zero_shot.parsed(chosen)
         adapted = adapt(parser, drawn.support, config=config, seed=seed, gates=chosen.gates)
         parsed = adapted.parser.parse(gold)
         yield {
-            "system": system or parser.about.settings.get("system", "stage1"),
-            "parser": _description(parser),
-            "treebank": treebank.name,
-            "files": files,
+            **_head(parser, treebank.name, files, chosen=chosen, system=system),
             "support_seed": seed,
-            "training_seed": parser.about.seeds.get("stage2", parser.about.seeds.get("training")),
-            "transfer": chosen.as_dict(),
-            "support": [sentence.sent_id or sentence.place for sentence in drawn.support],
+            "support": _names(drawn.support),
             "support_source": drawn.source,
             "support_words": sum(len(sentence.words) for sentence in drawn.support),
             "sentences": len(gold),
             "test_sentences": len(test),
             "cap": cap,
-            "scored": None if cap is None else [sentence.sent_id or sentence.place for sentence in gold],
+            "scored": None if cap is None else _names(gold),
             "repeated_left_out": drawn.n_repeated,
             "new_labels": list(adapted.new_labels),
             "loss": {"before": adapted.before, "after": adapted.after},
             "is_adapted": adapted.after < adapted.before,
-            "zero_shot": score(gold, [unadapted[i] for i in drawn.rest]).as_dict(),
+            "zero_shot": score(gold, [before[i] for i in drawn.rest]).as_dict(),
             "adapted": score(gold, parsed).as_dict(),
-            "signature": signature(),
             "config": asdict(config),
-            "versions": versions(),
-            "machine": machine(),
-            "seconds": round(time.monotonic() - began, 2),
-            "cpu_seconds": round(time.process_time() - cpu, 2),
+            **_tail(began, cpu),
         }
+
+
+def unadapted(
+    parser: Parser,
+    language: str,
+    files: Sequence[Path],
+    *,
+    cap: int | None = None,
+    method: str = "own",
+    system: str | None = None,
+) -> Record:
+    """Returns the record of a parser scored as it is on the test files of one treebank: no support set, no adaptation.
+
+    `language` is its code. `method`: `own`, the language's own subnetwork (Table 4), or a way of `transfer`. `cap` and
+    `system` as for `fewshot`. Raises ConfigError for a language that has no subnetwork where the parser has some, and
+    DataError for a file that it was trained on.
+    """
+    began, cpu = time.monotonic(), time.process_time()
+    hashes = {path.name: sha256_of(path) for path in files}
+    _refuse_trained_on(parser, hashes)
+    test = [sentence for path in files for sentence in read_conllu(path)]
+    if not test:
+        raise DataError(f"{files[0]}: no sentence to score")
+    gold = [test[i] for i in _sample(len(test), cap)]
+    chosen = own(parser, language) if method == "own" else transfer(parser, language, method=method)
+    parsed = replace(parser, gates=chosen.gates).parse(gold)
+    folder = files[0].parent.name
+    return {
+        **_head(parser, folder if folder.startswith("UD_") else files[0].name, hashes, chosen=chosen, system=system),
+        "language": language,
+        "support_seed": None,
+        "support": [],
+        "sentences": len(gold),
+        "test_sentences": len(test),
+        "cap": cap,
+        "scored": None if cap is None else _names(gold),
+        "zero_shot": score(gold, parsed).as_dict(),
+        "adapted": None,
+        "is_adapted": None,
+        "config": {},
+        **_tail(began, cpu),
+    }
+
+
+def _refuse_trained_on(parser: Parser, hashes: dict[str, str]) -> None:
+    learned = {str(entry.get("sha256")): entry for entry in parser.about.data}
+    for name, sha256 in hashes.items():
+        if sha256 in learned:
+            raise DataError(
+                f"{name}: the parser was trained with this file ({learned[sha256].get('use')}); score another"
+            )
+
+
+def _head(
+    parser: Parser, treebank: str, files: dict[str, str], *, chosen: Transfer, system: str | None
+) -> dict[str, Any]:
+    """What every record begins with: which system, on what, in which gates."""
+    about = parser.about
+    return {
+        "system": system or about.settings.get("system", "stage1"),
+        "parser": _description(parser),
+        "treebank": treebank,
+        "files": files,
+        "training_seed": about.seeds.get("stage2", about.seeds.get("training")),
+        "transfer": chosen.as_dict(),
+    }
+
+
+def _tail(began: float, cpu: float) -> dict[str, Any]:
+    """What every record ends with: how it was scored, with what, and how long it took since the two clocks were read."""
+    return {
+        "signature": signature(),
+        "versions": versions(),
+        "machine": machine(),
+        "seconds": round(time.monotonic() - began, 2),
+        "cpu_seconds": round(time.process_time() - cpu, 2),
+    }
+
+
+def _names(sentences: Sequence[Sentence]) -> list[str]:
+    return [sentence.sent_id or sentence.place for sentence in sentences]
 
 
 def _sample(n_test: int, cap: int | None) -> list[int]:
@@ -100,14 +177,21 @@ class _ZeroShot:
 
     def __init__(self, parser: Parser, sentences: Sequence[Sentence], places: Sequence[int]) -> None:
         self.parser, self.sentences, self.places = parser, sentences, places
-        self.done: dict[bytes, dict[int, Sentence]] = {}
+        self.done: dict[object, dict[int, Sentence]] = {}
 
     def parsed(self, chosen: Transfer) -> dict[int, Sentence]:
-        key = b"" if chosen.gates is None else chosen.gates.float().cpu().numpy().tobytes()
+        key = _key(chosen.gates)
         if key not in self.done:
             found = replace(self.parser, gates=chosen.gates).parse(self.sentences)
             self.done[key] = dict(zip(self.places, found, strict=True))
         return self.done[key]
+
+
+def _key(gates: Subnet | None) -> object:
+    """What equal gates share; subnetworks of single weights are the parser's own objects, which outlive the keys."""
+    if gates is None or isinstance(gates, WeightMask):
+        return gates
+    return gates.float().cpu().numpy().tobytes()
 
 
 def _description(parser: Parser) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from sublingual.errors import ModelError
 from sublingual.model import checkpoint
 from sublingual.model.checkpoint import About
 from sublingual.model.parser import BiaffineParser, Scores
+from sublingual.model.weights import Subnet, WeightMask, refuse_unfit, restricted_
 from sublingual.runtime import autocast
 
 BUDGET = 2048
@@ -29,7 +30,7 @@ def parse(
     network: BiaffineParser,
     sentences: Sequence[Sentence],
     *,
-    gates: Float[Tensor, "layers attention_heads"] | None = None,
+    gates: Subnet | None = None,
     precision: str = "fp32",
     budget: int = BUDGET,
     drop_deps: bool = False,
@@ -38,7 +39,8 @@ def parse(
     """Returns the sentences with HEAD and DEPREL predicted, in the order given; all else stays as it was read.
 
     Their own heads and labels are not looked at. A trimmed network takes in the pieces that it lacks (`Encoder.admit_`).
-    `gates` restricts the encoder to one subnetwork; `budget` is the number of pieces that go through it at once; `progress`
+    `gates` restricts the encoder to one subnetwork (of attention heads, or of single weights, which are zero meanwhile and
+    come back to the bit); `budget` is the number of pieces that go through it at once; `progress`
     is told how many sentences were done. With fp32 the trees do not depend on the budget or on the neighbours of a
     sentence. Raises ModelError for scores that are not finite.
     """
@@ -71,7 +73,7 @@ def decoded(
     network: BiaffineParser,
     sentences: Sequence[Sentence],
     *,
-    gates: Float[Tensor, "layers attention_heads"] | None = None,
+    gates: Subnet | None = None,
     precision: str = "fp32",
     budget: int = BUDGET,
     drop_deps: bool = False,
@@ -82,8 +84,9 @@ def decoded(
     training = network.training
     network.eval()
     try:
-        for run in micro_batches(encoded, budget=budget):
-            yield _decoded(network, run, tuple(places[id(e)] for e in run), gates, precision, drop_deps)
+        with restricted_(network, gates) as own:
+            for run in micro_batches(encoded, budget=budget):
+                yield _decoded(network, run, tuple(places[id(e)] for e in run), own, precision, drop_deps)
     finally:
         network.train(training)
 
@@ -132,15 +135,17 @@ class Parser:
     """
 
     network: BiaffineParser
-    gates: Float[Tensor, "layers attention_heads"] | None = None
+    gates: Subnet | None = None
     about: About = About()
-    subnetworks: Mapping[str, Float[Tensor, "layers attention_heads"]] = field(default_factory=dict)
+    subnetworks: Mapping[str, Subnet] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         encoder = self.network.encoder
         shape = (encoder.n_layers, encoder.n_attention_heads)
         for gates in [*([] if self.gates is None else [self.gates]), *self.subnetworks.values()]:
-            if gates.shape != shape:
+            if isinstance(gates, WeightMask):
+                refuse_unfit(encoder, gates)
+            elif gates.shape != shape:
                 raise ModelError(f"gates of shape {tuple(gates.shape)}; the encoder {encoder.name!r} has {shape}")
 
     @classmethod

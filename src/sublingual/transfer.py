@@ -18,6 +18,7 @@ from sublingual.adaptation import AdaptConfig, adapt, config_for
 from sublingual.data.conllu import Sentence
 from sublingual.errors import ConfigError, LanguageError
 from sublingual.languages import Neighbour, nearest
+from sublingual.model.weights import Subnet, WeightMask
 from sublingual.parsing import Parser
 from sublingual.scoring import score
 from sublingual.subnetworks.importance import importance
@@ -30,15 +31,27 @@ class Transfer:
     """The gates a language got (None: the full encoder), how, and the training language they are from, if one."""
 
     method: str
-    gates: Float[Tensor, "layers attention_heads"] | None = None
+    gates: Subnet | None = None
     language: str | None = None
     similarity: float | None = None
 
+    @property
+    def off(self) -> str:
+        """What is off, in words."""
+        said = self.as_dict()
+        return (
+            f"{said['weights_off']} weights off"
+            if "weights_off" in said
+            else f"{said['gates_off']} attention heads off"
+        )
+
     def as_dict(self) -> dict[str, object]:
         """Returns what a record says of it."""
-        off = 0 if self.gates is None else int((self.gates == 0).sum())
         similarity = None if self.similarity is None else round(self.similarity, 4)
-        return {"method": self.method, "code": self.language, "similarity": similarity, "gates_off": off}
+        said = {"method": self.method, "code": self.language, "similarity": similarity}
+        if isinstance(self.gates, WeightMask):
+            return {**said, "gates_off": 0, "weights_off": self.gates.n_off}
+        return {**said, "gates_off": 0 if self.gates is None else int((self.gates == 0).sum())}
 
 
 def transfer(
@@ -68,6 +81,21 @@ def transfer(
     if method in parser.subnetworks:
         return Transfer(method, parser.subnetworks[method], method)
     return METHODS[method](parser, language, support, seed, config or config_for(parser))
+
+
+def own(parser: Parser, language: str) -> Transfer:
+    """Returns the gates of a language (a code) that the parser was trained on; none where it has no subnetworks at all.
+
+    Raises ConfigError where others have a subnetwork and this one has none.
+    """
+    if not parser.subnetworks:
+        return Transfer("full", None, language)
+    if language not in parser.subnetworks:
+        raise ConfigError(
+            f"the parser has no subnetwork of {language}; it has those of {', '.join(parser.subnetworks)}: choose another "
+            f"way of transfer, such as nearest or full"
+        )
+    return Transfer("own", parser.subnetworks[language], language)
 
 
 def _of_nearest(parser: Parser, language: str) -> Transfer:
@@ -109,25 +137,25 @@ def _random(parser: Parser, language: str, support: Sequence[Sentence], seed: in
 
 
 def _mixture(parser: Parser, language: str, support: Sequence[Sentence], seed: int, config: AdaptConfig) -> Transfer:
-    ranked = _ranked(parser, language)
+    ranked, known = _ranked(parser, language), _gates_of(parser, "mixture")
     weights = torch.tensor([each.similarity for each in ranked])
-    gates = torch.stack(
-        [parser.subnetworks[each.code].float() for each in ranked]
-    )  # [languages, layers, attention_heads]
+    gates = torch.stack([known[each.code].float() for each in ranked])  # [languages, layers, attention_heads]
     return Transfer("mixture", torch.einsum("n,nla->la", weights / weights.sum(), gates))  # [layers, attention_heads]
 
 
 def _importance(parser: Parser, language: str, support: Sequence[Sentence], seed: int, config: AdaptConfig) -> Transfer:
+    known = _gates_of(parser, "importance")
     found = _support_importance(parser, support, config)
-    n_on = round(sum(float(g.sum()) for g in parser.subnetworks.values()) / len(parser.subnetworks))
+    n_on = round(sum(float(g.sum()) for g in known.values()) / len(known))
     kept = found.flatten().argsort(descending=True, stable=True)[:n_on]
     gates = torch.zeros(found.numel(), device=found.device).index_fill(0, kept, 1.0)
     return Transfer("importance", gates.view_as(found))
 
 
 def _choice(parser: Parser, language: str, support: Sequence[Sentence], seed: int, config: AdaptConfig) -> Transfer:
+    known = _gates_of(parser, "choice")
     found = _support_importance(parser, support, config)
-    kept = {code: float((found * g.to(found.device)).sum() / g.sum()) for code, g in parser.subnetworks.items()}
+    kept = {code: float((found * g.to(found.device)).sum() / g.sum()) for code, g in known.items()}
     return _of(parser, "choice", max(kept, key=kept.__getitem__))
 
 
@@ -148,6 +176,17 @@ def _cross_validated(
 
 def _of(parser: Parser, method: str, code: str) -> Transfer:
     return Transfer(method, parser.subnetworks[code], code)
+
+
+def _gates_of(parser: Parser, method: str) -> dict[str, Float[Tensor, "layers attention_heads"]]:
+    """The gates of all languages; raises ConfigError where the parser has subnetworks of single weights."""
+    gates = {code: own for code, own in parser.subnetworks.items() if not isinstance(own, WeightMask)}
+    if len(gates) < len(parser.subnetworks):
+        raise ConfigError(
+            f"transfer {method!r} weighs attention heads, and the parser's subnetworks are of single weights; choose "
+            f"nearest, random, cross-validated, full, or a code"
+        )
+    return gates
 
 
 def _support_importance(

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sublingual.model.weights import WeightMask, attention_weights
 from sublingual.parsing import Parser
 from sublingual.subnetworks.gates import Subnetwork, read_subnetwork, write_subnetwork
+from sublingual.subnetworks.masks import read_weight_subnetwork
 
 Run = Callable[..., Any]
 
@@ -245,3 +247,103 @@ def test_the_nearest_subnetwork_is_used_for_adapting(
     unknown = run("adapt", support, tmp_path / "x", "--model", tmp_path / "m", "--steps", 1)
     assert "the language is not known: adapting the full encoder" in unknown.err
     assert Parser.from_pretrained(tmp_path / "x").gates is None
+
+
+def test_training_languages_are_scored_in_their_own_subnetworks(
+    run: Run, model: Path, found: Path, tmp_path: Path, ud_folder: Path
+) -> None:
+    ran = run(
+        *("joint", model, tmp_path / "m", *BANKS, "--ud", ud_folder, "--gates", "static-only-hi"),
+        *("--subnetworks", found, *FEW),
+    )
+    assert ran.code == 0, ran.err
+    ran = run("test", tmp_path / "m", *BANKS, "--ud", ud_folder, "--records", tmp_path / "r.jsonl", "--json")
+    assert ran.code == 0, ran.err
+    off = {row["language"]: row["heads off"] for row in json.loads(ran.out)}
+    assert off == {"hi": read_subnetwork(found / "hi.json").n_off, "it": 0}
+    records = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text("utf-8").splitlines()]
+    assert [(r["system"], r["treebank"], r["transfer"]["method"]) for r in records] == [
+        ("nonep-static-only-hi", "UD_Hindi-Demo", "own"),
+        ("nonep-static-only-hi", "UD_Italian-Demo", "own"),
+    ]
+    listed = run("table", tmp_path / "r.jsonl", "--by", "treebank", "--format", "tsv")
+    assert listed.code == 0, listed.err
+    assert "UD_Hindi-Demo" in listed.out
+    foreign = run("test", tmp_path / "m", "UD_Turkish-Demo", "--ud", ud_folder)
+    assert foreign.code == 2
+    assert "no subnetwork of tr; it has those of hi, it" in foreign.last
+    assert run("test", tmp_path / "m", "UD_Turkish-Demo", "--ud", ud_folder, "--transfer", "it").code == 0
+
+
+@pytest.mark.parametrize("command", ["joint", "meta"])
+def test_subnetworks_of_single_weights_go_the_same_way(
+    run: Run,
+    model: Path,
+    tmp_path: Path,
+    ud_folder: Path,
+    command: str,
+    conllu: Callable[..., Path],
+    demo: Callable[..., list[object]],
+) -> None:
+    folder, out = tmp_path / "found", tmp_path / "m"
+    options = ("--model", model, "--ud", ud_folder, "--seeds", 2, "--kind", "weights", *QUICK)
+    ran = run("subnetwork", "find", folder, *BANKS, *options)
+    assert ran.code == 0, ran.err
+    assert sorted(p.name for p in folder.glob("*.safetensors"))[:3] == [
+        "hi-0.safetensors",
+        "hi-1.safetensors",
+        "hi.safetensors",
+    ]
+    shown = run("subnetwork", "show", folder / "hi-0.safetensors", "--json")
+    (said,) = json.loads(shown.out)
+    assert (said["language"], said["weights"]) == ("hi", 8192)  # 2 layers of 4 projections of 32 x 32
+    (pair,) = json.loads(run("subnetwork", "compare", *sorted(folder.glob("hi-?.safetensors")), "--json").out)
+    assert 0 < pair["jaccard_on"] <= 1
+    assert run("subnetwork", "union", tmp_path / "u.safetensors", *sorted(folder.glob("hi-?.safetensors"))).code == 0
+    assert (tmp_path / "u.safetensors").read_bytes() == (folder / "hi.safetensors").read_bytes()
+
+    inner = ("--set", "inner.steps=2") if command == "meta" else ()
+    ran = run(
+        *(command, model, out, *BANKS, "--ud", ud_folder, "--gates", "unstructured", "--subnetworks", folder),
+        *(*FEW, *inner, "--json"),
+    )
+    assert ran.code == 0, ran.err
+    parser = Parser.from_pretrained(out)
+    for code, own in parser.subnetworks.items():
+        assert isinstance(own, WeightMask)
+        expected = read_weight_subnetwork(folder / f"{code}.safetensors")
+        assert all(np.array_equal(own.kept[name].numpy(), on) for name, on in expected.kept.items())
+    assert json.loads(ran.out)["off"] == {code: own.n_off for code, own in parser.subnetworks.items()}  # type: ignore[union-attr]
+    ran = run("test", out, *BANKS, "--ud", ud_folder, "--records", tmp_path / "r.jsonl")
+    assert ran.code == 0, ran.err
+    ran = run(
+        *("fewshot", out, "UD_Turkish-Demo", "--ud", ud_folder, "--seeds", 1, "--set", "steps=2"),
+        *("--records", tmp_path / "f.jsonl"),
+    )
+    assert ran.code == 0, ran.err
+    record = json.loads((tmp_path / "f.jsonl").read_text("utf-8"))
+    assert record["transfer"]["weights_off"] == parser.subnetworks[record["transfer"]["code"]].n_off  # type: ignore[union-attr]
+    ran = run("fewshot", out, "UD_Turkish-Demo", "--ud", ud_folder, "--seeds", 1, "--transfer", "mixture")
+    assert ran.code == 2
+    assert "the parser's subnetworks are of single weights" in ran.last
+
+    support = conllu(demo("Turkish", 5), "my.conllu")
+    ran = run("adapt", support, tmp_path / "tr", "--model", out, "--lang", "tr", "--steps", 2)
+    assert ran.code == 0, ran.err
+    assert "weights off" in ran.err
+    adapted = Parser.from_pretrained(tmp_path / "tr")
+    assert isinstance(adapted.gates, WeightMask)
+    for name, p in attention_weights(adapted.network.encoder).items():
+        assert (p[~adapted.gates.kept[name]] == 0).all()
+    assert run("compact", tmp_path / "tr", tmp_path / "c").last.endswith("only whole attention heads can be removed")
+
+
+def test_unstructured_masks_that_are_missing_are_asked_for(
+    run: Run, model: Path, found: Path, tmp_path: Path, ud_folder: Path
+) -> None:
+    ran = run(
+        *("joint", model, tmp_path / "m", *BANKS, "--ud", ud_folder, "--gates", "unstructured", *FEW),
+        *("--subnetworks", found),
+    )
+    assert ran.code == 2
+    assert "needs a subnetwork of hi; find one: sublingual subnetwork find --kind weights" in ran.last

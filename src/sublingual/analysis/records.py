@@ -13,8 +13,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from sublingual.errors import ConfigError, DataError
 
-PLAIN_METHODS = ("nearest", "full")
-"""The ways of transfer that need no name: the paper's, and that of a parser without subnetworks."""
+PLAIN_METHODS = ("nearest", "own", "full")
+"""The ways of transfer that need no name: the paper's, for training languages their own, and that of a parser without
+subnetworks."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Run:
 
     method, code, similarity: how its subnetwork was chosen, of which training language, and how like that is.
     zero_shot, las: LAS in per cent of the same sentences before and after the steps; None where it is not known.
-    is_adapted: whether the steps lowered the support loss; where they did not, `las` is no score of an adapted parser.
+    is_adapted: whether the steps lowered the support loss; where they did not, `las` is no score of an adapted parser. A
+    run of `sublingual test`, which has no support set, counts with the score that it has.
     settings: those of the adaptation, as JSON. place: `FILE:LINE`, for messages.
     """
 
@@ -122,18 +124,18 @@ class _Transfer:
 
 @dataclass(frozen=True)
 class _Record:
-    """Of a record what the tables need; its other keys are passed over."""
+    """Of a record what the tables need; its other keys are passed over. One of `sublingual test` was not adapted."""
 
     system: str
     treebank: str
-    support_seed: int
+    support_seed: int | None
     training_seed: int | None
     transfer: _Transfer
     support: tuple[str, ...]
     sentences: int
     zero_shot: _Score
-    adapted: _Score
-    is_adapted: bool
+    adapted: _Score | None
+    is_adapted: bool | None
     config: dict[str, Any]
     cpu_seconds: Annotated[float, Field(ge=0)]
 
@@ -154,6 +156,7 @@ def _run(line: bytes, place: str) -> Run:
         record = _RECORD.validate_json(line, strict=True)
     except ValidationError as fault:
         raise DataError(f"{place}: {_reason(fault)}") from fault
+    scored = record.zero_shot if record.adapted is None else record.adapted
     return Run(
         system=record.system,
         treebank=record.treebank,
@@ -163,11 +166,11 @@ def _run(line: bytes, place: str) -> Run:
         code=record.transfer.code,
         similarity=record.transfer.similarity,
         zero_shot=record.zero_shot.las.f1,
-        las=record.adapted.las.f1,
-        is_adapted=record.is_adapted,
+        las=scored.las.f1,
+        is_adapted=record.is_adapted is not False,
         support=record.support,
         n_sentences=record.sentences,
-        n_words=record.adapted.n_words,
+        n_words=scored.n_words,
         cpu_seconds=record.cpu_seconds,
         settings=json.dumps(record.config, sort_keys=True),
         place=place,

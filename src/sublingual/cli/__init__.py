@@ -24,6 +24,7 @@ from sublingual.cli import (
     stage2,
     subnetworks,
     tables,
+    testing,
 )
 from sublingual.errors import SublingualError
 
@@ -45,6 +46,7 @@ app.command("adapt")(models.adapt)
 app.command("parse")(models.parse)
 app.command("compact")(compact.compact)
 app.command("fewshot")(fewshot.fewshot)
+app.command("test")(testing.score)
 app.command("evaluate")(scores.evaluate)
 app.command("compare")(scores.compare)
 app.command("table")(tables.tables)

@@ -15,6 +15,7 @@ from sublingual.errors import ModelError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from sublingual.model.weights import Subnet
     from sublingual.parsing import Parser
 
 
@@ -50,10 +51,18 @@ def _gates(parser: Parser, subnetwork: str | None, model: str) -> Tensor:
     if subnetwork is not None:
         if subnetwork not in parser.subnetworks:
             raise ModelError(f"{model} has no subnetwork {subnetwork!r}; it has: {codes}")
-        return parser.subnetworks[subnetwork]
+        return _of_attention_heads(parser.subnetworks[subnetwork], model)
     if parser.gates is None:
         raise ModelError(
             f"{model} runs in full: no attention head is switched off; adapt it in a subnetwork first, or name one of its own "
             f"by --subnetwork (it has: {codes})"
         )
-    return parser.gates
+    return _of_attention_heads(parser.gates, model)
+
+
+def _of_attention_heads(gates: Subnet, model: str) -> Tensor:
+    from sublingual.model.weights import WeightMask
+
+    if isinstance(gates, WeightMask):
+        raise ModelError(f"{model} has a subnetwork of single weights: only whole attention heads can be removed")
+    return gates

@@ -1,10 +1,10 @@
-"""`sublingual subnetwork find`: the attention heads that a language uses, by pruning."""
+"""`sublingual subnetwork find`: the attention heads, or the single weights, that a language uses, by pruning."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,10 +25,20 @@ from sublingual.cli.common import (
 )
 from sublingual.cli.stage2 import languages_of
 from sublingual.errors import ConfigError
+from sublingual.subnetworks.files import join_any, read_any, write_any
+from sublingual.subnetworks.masks import SUFFIX
 
 if TYPE_CHECKING:
     from sublingual.training.finding import Watch
     from sublingual.training.loop import Progress
+
+
+class Kind(StrEnum):
+    """What a subnetwork is made of."""
+
+    heads = "heads"
+    weights = "weights"
+
 
 # Modules that need torch are imported inside the command: `--help` answers at once.
 
@@ -48,13 +58,17 @@ def find(
     seeds: Annotated[
         int, typer.Option("--seeds", min=1, help="Runs a language, seeds 0, 1, ...; their union counts.")
     ] = 4,
+    kind: Annotated[
+        Kind,
+        typer.Option("--kind", help="Attention heads by importance, or single weights by magnitude (unstructured)."),
+    ] = Kind.heads,
     config: Settings = None,
     words: Words = None,
     ud: Ud = None,
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
-    """Find the subnetwork of each language: fine-tune on it, prune by importance, once a seed. What is there is kept."""
+    """Find the subnetwork of each language: fine-tune on it, prune, once a seed. What is there is kept."""
     if (model is None) == (encoder is None):
         raise ConfigError(
             "give --model M (a parser of stage 1) or --encoder E (from a pretrained encoder, as the paper)"
@@ -64,36 +78,46 @@ def find(
 
     from sublingual import runtime
     from sublingual.parsing import Parser
-    from sublingual.subnetworks.gates import read_subnetwork, union, write_subnetwork
     from sublingual.training.finding import FindConfig
-    from sublingual.training.finding import find as run
-    from sublingual.training.runs import only_run_in
+    from sublingual.training.runs import CHECKPOINT, only_run_in
     from sublingual.training.stage1 import config_for
 
     set_threads(threads)
     chosen = settings.load(FindConfig, config, words=words or ())
     where = runtime.device(device)
+    find_one, suffix = _finder(kind)
     rows: list[list[object]] = []
     with only_run_in(out):
         for code, files in train.items():
             found = []
             for seed in range(seeds):
-                there = out / f"{code}-{seed}.json"
+                there = out / f"{code}-{seed}{suffix}"
                 if not there.is_file():
                     start = Parser.from_pretrained(model, device=where) if model else config_for(encoder)
-                    with _watching(f"{code}, seed {seed}", chosen.finetune.steps) as watch:
-                        run(start, code, train=files, dev=dev[code], config=chosen, seed=seed, folder=out, watch=watch)
-                found.append(read_subnetwork(there))
+                    with _watching(f"{code}, seed {seed}", f"{kind} off", chosen.finetune.steps) as watch:
+                        find_one(
+                            start, code, train=files, dev=dev[code], config=chosen, seed=seed, folder=out, watch=watch
+                        )
+                    (out / f"{code}-{seed}.run" / CHECKPOINT).unlink(missing_ok=True)  # large, and done with
+                found.append(read_any(there))
                 rows.append([code, seed, found[-1].n_off, found[-1].dev_before, found[-1].dev_after])
-            joined = replace(union(found), language=code)
-            write_subnetwork(out / f"{code}.json", joined)
+            joined = join_any(found, only_common=False)
+            write_any(out / f"{code}{suffix}", joined)
             rows.append([code, "union", joined.n_off, "", ""])
-    table(["language", "seed", "heads off", "dev LAS before", "after"], rows)
+    table(["language", "seed", f"{kind} off", "dev LAS before", "after"], rows)
     say(f"subnetworks in {out}")
 
 
+def _finder(kind: Kind) -> tuple[Callable[..., object], str]:
+    """What finds a subnetwork of the kind, and how its files end."""
+    from sublingual.training.finding import find as of_heads
+    from sublingual.training.finding import find_weights
+
+    return (find_weights, SUFFIX) if kind is Kind.weights else (of_heads, ".json")
+
+
 @contextmanager
-def _watching(name: str, steps: int) -> Iterator[Watch]:
+def _watching(name: str, what: str, steps: int) -> Iterator[Watch]:
     """Shows a bar for the fine-tuning, and how the pruning goes."""
     from sublingual.training.finding import Watch
 
@@ -104,6 +128,6 @@ def _watching(name: str, steps: int) -> Iterator[Watch]:
             shown.update(task, completed=now.step, state=f"loss {now.loss:.2f}")
 
         def pruning(n_off: int, las: float) -> None:
-            shown.update(task, state=f"{n_off} attention heads off, dev LAS {las:.2f}")
+            shown.update(task, state=f"{n_off} {what}, dev LAS {las:.2f}")
 
         yield Watch(training, pruning)

@@ -32,9 +32,8 @@ from sublingual.languages import Language, nearest, resolve
 from sublingual.text import read_sentences
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from sublingual.adaptation import Adapted
+    from sublingual.model.weights import Subnet
     from sublingual.parsing import Parser
 
 # Modules that need torch are imported inside the commands: `--help` and the torch-free commands answer at once.
@@ -191,7 +190,7 @@ def _say_language(language: Language | None) -> None:
         say(f"language: {language.name}; nearest training languages: {near} (of the paper's seven)")
 
 
-def _gates(base: Parser, language: Language | None) -> Tensor | None:
+def _gates(base: Parser, language: Language | None) -> Subnet | None:
     """The nearest language's subnetwork, where the parser has subnetworks and the language is known."""
     from sublingual.transfer import transfer
 
@@ -203,7 +202,7 @@ def _gates(base: Parser, language: Language | None) -> Tensor | None:
         )
         return None
     chosen = transfer(base, language.code)
-    say(f"subnetwork of {chosen.language}: {chosen.as_dict()['gates_off']} attention heads off")
+    say(f"subnetwork of {chosen.language}: {chosen.off}")
     return chosen.gates
 
 

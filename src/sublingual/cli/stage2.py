@@ -34,6 +34,7 @@ from sublingual.languages import resolve
 if TYPE_CHECKING:
     from sublingual.parsing import Parser
     from sublingual.subnetworks.gates import Subnetwork
+    from sublingual.subnetworks.masks import WeightSubnetwork
     from sublingual.subnetworks.systems import System
     from sublingual.training.stage2 import Stage2Config
 
@@ -52,7 +53,9 @@ Treebanks = Annotated[
 ]
 Gates = Annotated[
     str,
-    typer.Option("--gates", help="full, static, dynamic; or a control: shuffle, r20, bad, static-only-ar, ..."),
+    typer.Option(
+        "--gates", help="full, static, dynamic, unstructured; or a control: shuffle, r20, bad, static-only-ar, ..."
+    ),
 ]
 Found = Annotated[
     Path | None,
@@ -93,7 +96,8 @@ def stage2(loop: str) -> Callable[..., None]:
 
         row = system(f"{loop}-{gates}")
         files = languages_of(treebanks, ud)
-        found = found_in(subnetworks, [*files]) if subnetworks is not None else {}
+        found = {} if subnetworks is None or row.kind != "heads" else found_in(subnetworks, [*files])
+        weights = {} if subnetworks is None or row.kind != "weights" else weights_in(subnetworks, [*files])
 
         from sublingual import runtime
         from sublingual.parsing import Parser
@@ -107,7 +111,9 @@ def stage2(loop: str) -> Callable[..., None]:
         chosen = settings.changed(start, words or ())
         chosen = chosen if steps is None else replace(chosen, steps=steps)
         chosen = chosen if seed is None else replace(chosen, seed=seed)
-        trained = _trained(parser, out, files=files, row=row, config=chosen, found=found, last=conflicts)
+        trained = _trained(
+            parser, out, files=files, row=row, config=chosen, found=found, weights=weights, last=conflicts
+        )
         if as_json:
             print(json.dumps(trained))
 
@@ -122,9 +128,11 @@ def _trained(
     row: System,
     config: Stage2Config,
     found: Mapping[str, Sequence[Subnetwork]],
+    weights: Mapping[str, Sequence[WeightSubnetwork]],
     last: int,
 ) -> dict[str, object]:
     """Trains and saves the parser, and returns what became of its gates; progress and checkpoints stay in OUT.run."""
+    from sublingual.model.weights import n_off
     from sublingual.training.runs import CHECKPOINT
     from sublingual.training.system import train_system
 
@@ -132,14 +140,15 @@ def _trained(
     say(f"{row.name} on {', '.join(files)}, {config.steps} steps; progress in {work}")
     with training_bar(row.name) as update:
         trained = train_system(
-            parser, files, row=row, config=config, found=found, folder=work, progress=update, last=last
+            parser, files, row=row, config=config, found=found, weights=weights, folder=work, progress=update, last=last
         )
     if trained.conflicts is not None:
         write_text([json.dumps(trained.conflicts), "\n"], work / "conflicts.json")
     trained.parser.save_pretrained(out, overwrite=True)
     (work / CHECKPOINT).unlink(missing_ok=True)  # large, and of no use to a run that is done; the metrics stay
-    off = {code: int((own == 0).sum()) for code, own in trained.parser.subnetworks.items()}
-    say(f"model in {out}" + "".join(f"; {code}: {n} attention heads off" for code, n in off.items()))
+    off = {code: n_off(own) for code, own in trained.parser.subnetworks.items()}
+    what = "weights" if row.kind == "weights" else "attention heads"
+    say(f"model in {out}" + "".join(f"; {code}: {n} {what} off" for code, n in off.items()))
     run = trained.run
     return {"system": row.name, "off": off, "changed": dict(run.changed), "cpu_seconds": round(run.cpu_seconds, 1)}
 
@@ -170,11 +179,21 @@ def found_in(folder: Path, languages: Sequence[str]) -> dict[str, list[Subnetwor
     """
     from sublingual.subnetworks.gates import read_subnetwork
 
+    return {code: [read_subnetwork(path) for path in own] for code, own in _files(folder, languages, ".json").items()}
+
+
+def weights_in(folder: Path, languages: Sequence[str]) -> dict[str, list[WeightSubnetwork]]:
+    """As `found_in`, the subnetworks of single weights."""
+    from sublingual.subnetworks.masks import SUFFIX, read_weight_subnetwork
+
+    return {
+        code: [read_weight_subnetwork(path) for path in own] for code, own in _files(folder, languages, SUFFIX).items()
+    }
+
+
+def _files(folder: Path, languages: Sequence[str], suffix: str) -> dict[str, list[Path]]:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; find subnetworks first: sublingual subnetwork find {folder} ...")
-    found = {}
-    for code in languages:
-        seeds = sorted(folder.glob(f"{code}-*.json"))
-        one = folder / f"{code}.json"
-        found[code] = [read_subnetwork(path) for path in seeds or ([one] if one.is_file() else [])]
-    return found
+    seeds = {code: sorted(folder.glob(f"{code}-*{suffix}")) for code in languages}
+    one = {code: folder / f"{code}{suffix}" for code in languages}
+    return {code: own or [path for path in [one[code]] if path.is_file()] for code, own in seeds.items()}

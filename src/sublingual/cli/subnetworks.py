@@ -13,15 +13,11 @@ import typer
 from sublingual.cli.common import Json, refuse_unwritable, say, table
 from sublingual.cli.finding import find
 from sublingual.data.textfiles import write_text
-from sublingual.subnetworks.gates import (
-    Subnetwork,
-    intersection,
-    overlap,
-    read_subnetwork,
-    union,
-    write_subnetwork,
-)
+from sublingual.errors import ConfigError
+from sublingual.subnetworks.files import AnySubnetwork, join_any, overlap_any, read_any, write_any
+from sublingual.subnetworks.gates import Subnetwork
 from sublingual.subnetworks.heatmap import heat_map, text_map
+from sublingual.subnetworks.masks import WeightSubnetwork
 
 app = typer.Typer(no_args_is_help=True, help="Find, show, compare and join the subnetworks of languages.")
 app.command("find")(find)
@@ -36,23 +32,27 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show which attention heads are on (#) and off (.), a row a layer, and how the subnetwork was found."""
-    found = [read_subnetwork(path) for path in files]
+    found = [read_any(path) for path in files]
     if svg is not None:
         refuse_unwritable(svg)
-        write_text([heat_map(found), "\n"], svg)
+        heads = [s for s in found if isinstance(s, Subnetwork)]
+        if len(heads) < len(found):
+            raise ConfigError("--svg draws attention heads; subnetworks of single weights have no map")
+        write_text([heat_map(heads), "\n"], svg)
         say(f"maps in {svg}")
     if as_json:
         print(json.dumps([_described(s) for s in found]))
         return
     for path, subnetwork in zip(files, found, strict=True):
-        print(f"{path}: {_line(subnetwork)}\n{text_map(subnetwork)}\n")
+        shown = text_map(subnetwork) if isinstance(subnetwork, Subnetwork) else _shares(subnetwork)
+        print(f"{path}: {_line(subnetwork)}\n{shown}\n")
 
 
 @app.command()
 def compare(files: Files, as_json: Json = False) -> None:
     """Compare subnetworks in pairs: Jaccard index of what is on and of what is off, and how many each layer shares."""
-    found = [read_subnetwork(path) for path in files]
-    pairs = [(a, b, overlap(found[a], found[b])) for a, b in combinations(range(len(files)), 2)]
+    found = [read_any(path) for path in files]
+    pairs = [(a, b, overlap_any(found[a], found[b])) for a, b in combinations(range(len(files)), 2)]
     if as_json:
         print(json.dumps([{"a": str(files[a]), "b": str(files[b]), **asdict(shared)} for a, b, shared in pairs]))
         return
@@ -81,27 +81,34 @@ def join(
 ) -> None:
     """Join subnetworks: what any of them keeps is on."""
     refuse_unwritable(out)
-    joined = (intersection if only_common else union)([read_subnetwork(path) for path in files])
-    write_subnetwork(out, joined)
+    joined = join_any([read_any(path) for path in files], only_common=only_common)
+    write_any(out, joined)
     say(f"{out}: {_line(joined)}")
 
 
-def _line(subnetwork: Subnetwork) -> str:
+def _line(subnetwork: AnySubnetwork) -> str:
     s = subnetwork
+    of = f"{s.gates.size} attention heads" if isinstance(s, Subnetwork) else f"{s.size} weights"
     seeds = f", seeds {_spaced(s.seeds)}" if s.seeds else ""
     las = "" if s.dev_before is None else f", dev LAS {s.dev_before:.2f} before and {s.dev_after:.2f} after"
-    return f"{s.language}, {s.method}{seeds}: {s.n_off} of {s.gates.size} attention heads off{las}"
+    return f"{s.language}, {s.method}{seeds}: {s.n_off} of {of} off{las}"
 
 
-def _described(subnetwork: Subnetwork) -> dict[str, object]:
+def _shares(subnetwork: WeightSubnetwork) -> str:
+    """A line a parameter: how many of its weights are on."""
+    return "\n".join(f"{name} {on.mean():.3f}" for name, on in subnetwork.kept.items())
+
+
+def _described(subnetwork: AnySubnetwork) -> dict[str, object]:
     s = subnetwork
+    switches = {"gates": s.rows()} if isinstance(s, Subnetwork) else {"weights": s.size}
     return {
         "language": s.language,
         "method": s.method,
         "seeds": list(s.seeds),
         "encoder": s.encoder,
         "off": s.n_off,
-        "gates": s.rows(),
+        **switches,
         "dev_before": s.dev_before,
         "dev_after": s.dev_after,
     }

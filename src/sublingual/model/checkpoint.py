@@ -1,7 +1,8 @@
 """Models on disk: safetensors, JSON, the tokenizer, and a manifest with the SHA-256 of every file. No pickle.
 
 manifest.json       format, versions, files with size and SHA-256, the encoder's identity, what the model is (About)
-model.safetensors   all parameters, the gates, the subnetworks of its languages, and the ids of the kept pieces
+model.safetensors   all parameters, the gates, the subnetworks of its languages (those of single weights as packed bits), and
+                    the ids of the kept pieces
 parser.json         sizes and dropouts;  labels.json  the labels in order
 encoder.json        the encoder's architecture;  tokenizer/  its tokenizer;  README.md  the model card
 """
@@ -19,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer
@@ -27,8 +27,9 @@ from transformers import AutoConfig, AutoTokenizer
 from sublingual.data.downloads import sha256_of
 from sublingual.data.vocabulary import LabelVocabulary
 from sublingual.errors import ModelError
-from sublingual.model.encoder import build
+from sublingual.model.encoder import Encoder, build
 from sublingual.model.parser import BiaffineParser, ParserConfig
+from sublingual.model.weights import Subnet, WeightMask, attention_weights, packed, unpacked
 from sublingual.runtime import machine, versions
 
 FORMAT = 1
@@ -37,7 +38,7 @@ UNKNOWN = "unknown"  # the licence of data that has none beside it
 _PICKLED = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
 _NON_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial", re.IGNORECASE)
 _ENCODER, _TABLE, _KEPT, _GATES = "encoder.model.", "pieces.embeddings", "pieces.kept", "gates"
-_SUBNETWORK = "subnetwork."
+_SUBNETWORK, _WEIGHTS = "subnetwork.", "weights."
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ class Loaded:
     """A model as it was saved."""
 
     network: BiaffineParser
-    gates: Float[Tensor, "layers attention_heads"] | None
-    subnetworks: dict[str, Float[Tensor, "layers attention_heads"]]
+    gates: Subnet | None
+    subnetworks: dict[str, Subnet]
     about: About
 
 
@@ -72,9 +73,9 @@ def save(
     folder: Path,
     network: BiaffineParser,
     *,
-    gates: Float[Tensor, "layers attention_heads"] | None,
+    gates: Subnet | None,
     about: About,
-    subnetworks: Mapping[str, Float[Tensor, "layers attention_heads"]] | None = None,
+    subnetworks: Mapping[str, Subnet] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Writes the model into a new folder; a folder that is there is replaced as a whole, and only with `overwrite`.
@@ -125,17 +126,20 @@ def _write_parts(
     folder: Path,
     network: BiaffineParser,
     *,
-    gates: Float[Tensor, "layers attention_heads"] | None,
-    subnetworks: Mapping[str, Float[Tensor, "layers attention_heads"]],
+    gates: Subnet | None,
+    subnetworks: Mapping[str, Subnet],
     about: About,
 ) -> None:
     encoder = network.encoder
     table = encoder.model.get_input_embeddings().weight
     tensors = {n: t for n, t in network.state_dict().items() if t.data_ptr() != table.data_ptr()}
     tensors |= {_TABLE: table.detach(), _KEPT: encoder.kept}
-    if gates is not None:
-        tensors[_GATES] = gates
-    tensors |= {_SUBNETWORK + language: own.clone() for language, own in subnetworks.items()}  # may be `gates` as well
+    own = {} if gates is None else {_GATES: gates}
+    for key, subnet in {**own, **{_SUBNETWORK + language: each for language, each in subnetworks.items()}}.items():
+        if isinstance(subnet, WeightMask):
+            tensors |= {f"{key}.{_WEIGHTS}{name}": packed(on) for name, on in subnet.kept.items()}
+        else:
+            tensors[key] = subnet.clone()  # a language's may be `gates` as well
     save_file({n: t.detach().contiguous().cpu() for n, t in tensors.items()}, folder / WEIGHTS)
     _write_json(folder / "parser.json", asdict(network.config))
     _write_json(folder / "labels.json", list(network.vocabulary.labels))
@@ -178,18 +182,35 @@ def load(folder: Path, *, device: torch.device | str = "cpu") -> Loaded:
         name=manifest["encoder"]["name"],
         identity=manifest["encoder"]["fingerprint"],
     )
-    gates = tensors.pop(_GATES, None)
-    own = [name for name in tensors if name.startswith(_SUBNETWORK)]
-    subnetworks = {name.removeprefix(_SUBNETWORK): tensors.pop(name) for name in own}
+    subnets = _subnets(tensors, encoder)
+    gates = subnets.pop(_GATES, None)
+    subnetworks = {key.removeprefix(_SUBNETWORK): subnet for key, subnet in subnets.items()}
     config = ParserConfig(**_read_json(folder / "parser.json"))
     vocabulary = LabelVocabulary(tuple(_read_json(folder / "labels.json")))
     network = BiaffineParser(encoder, config=config, vocabulary=vocabulary)
-    _fill_(network, {n: t for n, t in tensors.items() if not n.startswith(_ENCODER)}, place=folder / WEIGHTS)
+    own = {n: t for n, t in tensors.items() if not n.startswith((_ENCODER, _SUBNETWORK, _GATES))}
+    _fill_(network, own, place=folder / WEIGHTS)
     about = manifest["about"]
     about = {**about, "trained_on": tuple(about["trained_on"]), "data": tuple(about["data"])}
     return Loaded(
         network.to(device).eval(), gates, subnetworks, About(**{f.name: about[f.name] for f in fields(About)})
     )
+
+
+def _subnets(tensors: Mapping[str, Tensor], encoder: Encoder) -> dict[str, Subnet]:
+    """The model's own gates and those of its languages, by their keys in the file."""
+    found: dict[str, Subnet] = {}
+    kept: dict[str, dict[str, Tensor]] = {}
+    shapes = {name: p.shape for name, p in attention_weights(encoder).items()}
+    for name, tensor in tensors.items():
+        if not name.startswith((_SUBNETWORK, _GATES)):
+            continue
+        key, of_weights, weight = name.partition(f".{_WEIGHTS}")
+        if of_weights:
+            kept.setdefault(key, {})[weight] = unpacked(tensor, shapes[weight])
+        else:
+            found[key] = tensor
+    return found | {key: WeightMask(on) for key, on in kept.items()}
 
 
 def _fill_(network: BiaffineParser, own: Mapping[str, Tensor], *, place: Path) -> None:

@@ -1,20 +1,23 @@
-"""Section 4.3: the gates of several languages in one training, held fixed (static, full) or learned (dynamic, 4.3.2).
+"""Section 4.3: the subnetworks of several languages in one training; as gates, held fixed (static, full) or learned (4.3.2).
 
-Both are called with the language of each example and give `gates[batch, layer, attention_head]`, zeros and ones.
+Called with the language of each example they give `gates[batch, layer, attention_head]`, zeros and ones.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from sublingual.errors import ConfigError
+from sublingual.model.parser import BiaffineParser
+from sublingual.model.weights import Subnet
 
 
 @dataclass(frozen=True)
@@ -40,18 +43,59 @@ class DynamicConfig:
             raise ConfigError(f"rate {self.rate}, scale {self.scale}: a rate is 0 or more, a scale above 0")
 
 
-class LanguageGates(nn.Module):
-    """Fixed gates, one subnetwork a language; all ones for the full model.
+class LanguageSubnetworks(nn.Module, ABC):
+    """What each of several languages is restricted to in one training.
 
-    `one_forward`: examples of several languages can share a forward pass, the gates tell them apart.
+    `one_forward`: examples of several languages can share a forward pass, for which the gates tell them apart.
     """
+
+    one_forward: bool
+
+    def __init__(self, languages: Sequence[str]) -> None:
+        super().__init__()
+        self.languages = tuple(languages)
+
+    @abstractmethod
+    def forward(self, language: Int[Tensor, "batch"]) -> Float[Tensor, "batch layers attention_heads"] | None:
+        """Returns the gates of each example, given the index of its language; None where all are on."""
+
+    @abstractmethod
+    def binary(self) -> Shaped[Tensor, "languages *switches"]:
+        """Returns all that can be on or off, as it is now; the caller does not change it."""
+
+    @abstractmethod
+    def of(self, language: int) -> Float[Tensor, "layers attention_heads"] | None:
+        """Returns the gates of one language as they are now, without gradient; None where all are on."""
+
+    @abstractmethod
+    def subnets(self) -> dict[str, Subnet]:
+        """Returns by language what a trained parser is restricted to."""
+
+    @abstractmethod
+    def changed(self) -> dict[str, int]:
+        """Returns by language how many switches differ from those of the start."""
+
+    @abstractmethod
+    def identity(self) -> bytes:
+        """Returns what tells these subnetworks, as they are now, from others."""
+
+    def restricted(self, network: BiaffineParser, language: int) -> AbstractContextManager[object]:
+        """Returns the context in which the network runs in the language's subnetwork, for what gates cannot express."""
+        return nullcontext()
+
+    def learning(self) -> AbstractContextManager[object]:
+        """Returns the context, within `restricted`, in which gradients also reach subnetworks that are learned."""
+        return nullcontext()
+
+
+class LanguageGates(LanguageSubnetworks):
+    """Fixed gates, one subnetwork a language; all ones for the full model."""
 
     one_forward = True
 
     def __init__(self, gates: Bool[Tensor, "languages layers attention_heads"], *, languages: Sequence[str]) -> None:
-        super().__init__()
+        super().__init__(languages)
         assert len(gates) == len(languages)
-        self.languages = tuple(languages)
         self.register_buffer("start", gates.clone())
         self.start: Tensor
 
@@ -63,14 +107,18 @@ class LanguageGates(nn.Module):
         """Returns the gates of all languages as they are now."""
         return self.start.float()
 
-    def restricted(self, network: nn.Module, language: int) -> AbstractContextManager[None]:
-        """Returns the context in which the network runs in the language's subnetwork, for what gates cannot express."""
-        return nullcontext()
+    def of(self, language: int) -> Float[Tensor, "layers attention_heads"]:
+        return self.binary()[language]
+
+    def subnets(self) -> dict[str, Subnet]:
+        return dict(zip(self.languages, self.binary().cpu(), strict=True))
 
     def changed(self) -> dict[str, int]:
-        """Returns by language how many gates differ from those of the start."""
         n = (self.binary().bool() != self.start).sum(dim=(1, 2))
         return dict(zip(self.languages, n.tolist(), strict=True))
+
+    def identity(self) -> bytes:
+        return b"".join(as_bytes(t) for t in [self.start, *self.parameters()])
 
 
 class DynamicGates(LanguageGates):
@@ -138,6 +186,11 @@ class _Threshold(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Any, None]:
         return gradients[0], None
+
+
+def as_bytes(tensor: Tensor) -> bytes:
+    """Returns the tensor's bytes."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def stacked(gates: Mapping[str, Any], languages: Sequence[str]) -> Bool[Tensor, "languages layers attention_heads"]:

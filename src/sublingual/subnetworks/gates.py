@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool
@@ -77,11 +77,35 @@ def intersection(subnetworks: Sequence[Subnetwork]) -> Subnetwork:
 
 
 def _joined(subnetworks: Sequence[Subnetwork], gates: np.ndarray, method: str) -> Subnetwork:
+    return Subnetwork(gates, method=method, **joined_header(subnetworks))
+
+
+@runtime_checkable
+class Found(Protocol):
+    """What subnetworks of attention heads and of single weights have in common."""
+
+    @property
+    def language(self) -> str: ...
+    @property
+    def seeds(self) -> tuple[int, ...]: ...
+    @property
+    def encoder(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def n_off(self) -> int: ...
+
+
+def joined_header(subnetworks: Sequence[Found]) -> dict[str, Any]:
+    """Returns languages, seeds and encoder of several subnetworks joined, and what they were."""
     first = subnetworks[0]
-    languages = "+".join(dict.fromkeys(s.language for s in subnetworks))
-    seeds = tuple(dict.fromkeys(seed for s in subnetworks for seed in s.seeds))
-    parts = [{"language": s.language, "seeds": list(s.seeds), "off": s.n_off} for s in subnetworks]
-    return Subnetwork(gates, languages, method, seeds, first.encoder, first.fingerprint, details={"of": parts})
+    return {
+        "language": "+".join(dict.fromkeys(s.language for s in subnetworks)),
+        "seeds": tuple(dict.fromkeys(seed for s in subnetworks for seed in s.seeds)),
+        "encoder": first.encoder,
+        "fingerprint": first.fingerprint,
+        "details": {"of": [{"language": s.language, "seeds": list(s.seeds), "off": s.n_off} for s in subnetworks]},
+    }
 
 
 def _alike(subnetworks: Sequence[Subnetwork]) -> Sequence[Subnetwork]:
@@ -99,6 +123,11 @@ def refuse_foreign(subnetwork: Subnetwork, *, fingerprint: str, shape: tuple[int
             f"the subnetwork of {subnetwork.language} has {subnetwork.shape[0]} layers of {subnetwork.shape[1]} attention "
             f"heads, where {shape[0]} of {shape[1]} are needed; find one with this encoder"
         )
+    refuse_foreign_encoder(subnetwork, fingerprint=fingerprint)
+
+
+def refuse_foreign_encoder(subnetwork: Found, *, fingerprint: str) -> None:
+    """Raises SubnetworkError where the subnetwork says that it is of another encoder."""
     if subnetwork.fingerprint and fingerprint and subnetwork.fingerprint != fingerprint:
         raise SubnetworkError(
             f"the subnetwork of {subnetwork.language} is of another encoder ({subnetwork.encoder}, "
@@ -155,12 +184,14 @@ def overlap(a: Subnetwork, b: Subnetwork) -> Overlap:
     """Returns the overlap of two subnetworks; two empty sets are alike (1)."""
     _alike([a, b])
     both, either = a.gates & b.gates, a.gates | b.gates
-    on, off = _share(both, either), _share(~either, ~both)
+    on = share(int(both.sum()), int(either.sum()))
+    off = share(int((~either).sum()), int((~both).sum()))
     return Overlap(on, off, tuple(both.sum(axis=1).tolist()), tuple(either.sum(axis=1).tolist()))
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> float:
-    return float(part.sum() / whole.sum()) if whole.any() else 1.0
+def share(part: int, whole: int) -> float:
+    """Returns the part's share of the whole; 1 where that is nothing."""
+    return part / whole if whole else 1.0
 
 
 def write_subnetwork(path: Path, subnetwork: Subnetwork) -> None:

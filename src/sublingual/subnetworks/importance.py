@@ -16,6 +16,7 @@ from sublingual.data.batches import Encoded, micro_batches, pack
 from sublingual.data.conllu import Sentence
 from sublingual.errors import ConfigError
 from sublingual.model.parser import BiaffineParser
+from sublingual.model.weights import Subnet
 from sublingual.parsing import parse
 from sublingual.runtime import autocast
 from sublingual.scoring import score
@@ -141,15 +142,15 @@ def prune(
     `progress` is told after each step how many are off and the dev LAS.
     """
     read = network.encode(evenly(train, config.sentences), gold=True)
-    held_out = evenly(dev, config.dev_sentences)
     estimate = partial(
         importance, network, read, normalise=config.normalise, precision=config.precision, budget=config.budget
     )
     first = estimate()
     step = max(1, int(config.share * first.numel()))
+    las = dev_las(network, dev, config=config)
 
-    def las(gates: Tensor) -> float:
-        found = score(held_out, parse(network, held_out, gates=gates.float(), precision=config.precision)).las.f1
+    def scored(gates: Tensor) -> float:
+        found = las(gates.float())
         if progress is not None:
             progress(int((~gates).sum()), found)
         return found
@@ -159,7 +160,17 @@ def prune(
         return without(gates, found, n=step, least=config.least)
 
     start = torch.ones_like(first, dtype=torch.bool)
-    return shrink(start, smaller, las=las, n_off=lambda gates: int((~gates).sum()), keep=config.keep), first
+    return shrink(start, smaller, las=scored, n_off=lambda gates: int((~gates).sum()), keep=config.keep), first
+
+
+def dev_las(network: BiaffineParser, dev: Sequence[Sentence], *, config: PruneConfig) -> Callable[[Subnet], float]:
+    """Returns what scores a subnetwork of the network: LAS in per cent of `config.dev_sentences` of the sentences."""
+    held_out = evenly(dev, config.dev_sentences)
+
+    def las(subnet: Subnet) -> float:
+        return score(held_out, parse(network, held_out, gates=subnet, precision=config.precision)).las.f1
+
+    return las
 
 
 def without(

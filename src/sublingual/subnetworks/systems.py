@@ -13,10 +13,12 @@ import numpy as np
 from sublingual.config import from_mapping
 from sublingual.errors import ConfigError
 from sublingual.subnetworks.gates import Subnetwork, bad, full, intersection, random_off, shuffled, union
+from sublingual.subnetworks.masks import WeightSubnetwork, intersection_of_weights, union_of_weights, whole
 
 Loop = Literal["joint", "meta", "none"]
 Gates = Literal["full", "static", "dynamic"]
 Start = Literal["union", "intersection", "shuffled", "random", "bad"]
+Kind = Literal["heads", "weights"]
 
 
 @dataclass(frozen=True)
@@ -26,22 +28,26 @@ class System:
     `start`: the gates to hold or to learn on from: the `union` of the seeds' subnetworks (the paper's), their
     `intersection`, the union `shuffled`, `random` ones, or `bad` ones (drawn among those that pruning kept). `off`: how
     many attention heads a random or bad start switches off, or which share.
-    `dynamic_off`: how many are off while gates are learned (`DynamicConfig.off`). `only` and `all_but`: the languages that
-    are restricted, or that are not (7.1); the others run in full.
+    `kind`: subnetworks of attention `heads`, or of single `weights` (section 8), which can only be joined.
+    `dynamic_off`: how many are off while gates are learned, where that is not the settings' (`DynamicConfig.off`).
+    `only` and `all_but`: the languages that are restricted, or that are not (7.1); the others run in full.
     """
 
     name: str = ""
     loop: Loop = "joint"
     gates: Gates = "full"
+    kind: Kind = "heads"
     start: Start = "union"
     off: int | float | None = None
-    dynamic_off: float | Literal["static"] = 0.2
+    dynamic_off: float | Literal["static"] | None = None
     only: tuple[str, ...] | None = None
     all_but: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if (self.off is not None) != (self.start in ("random", "bad")):
             raise ConfigError(f"system {self.name!r}: `off` goes with start = random or bad, and those need it")
+        if self.kind == "weights" and self.start not in ("union", "intersection"):
+            raise ConfigError(f"system {self.name!r}: single weights start from a union or an intersection")
         if self.only is not None and self.all_but is not None:
             raise ConfigError(f"system {self.name!r}: give `only` or `all_but`, not both")
 
@@ -104,6 +110,30 @@ def starting_gates(
     return started
 
 
+def starting_weights(
+    row: System,
+    found: Mapping[str, Sequence[WeightSubnetwork]],
+    languages: Sequence[str],
+    *,
+    shapes: Mapping[str, Sequence[int]],
+) -> dict[str, WeightSubnetwork]:
+    """As `starting_gates`, for subnetworks of single weights; `shapes` are those of the attention's weights by name."""
+    join = intersection_of_weights if row.start == "intersection" else union_of_weights
+    started = {}
+    for language in languages:
+        if row.restricts(language) and not found.get(language):
+            raise _missing(row, language)
+        started[language] = join(found[language]) if row.restricts(language) else whole(shapes, language=language)
+    return started
+
+
+def _missing(row: System, language: str) -> ConfigError:
+    kind = " --kind weights" if row.kind == "weights" else ""
+    return ConfigError(
+        f"system {row.name!r} needs a subnetwork of {language}; find one: sublingual subnetwork find{kind}"
+    )
+
+
 def _started(
     row: System,
     found: Sequence[Subnetwork],
@@ -116,7 +146,7 @@ def _started(
         assert row.off is not None
         return random_off(full(*shape, language=language), n_off=_n_off(row.off, shape), generator=generator)
     if not found:
-        raise ConfigError(f"system {row.name!r} needs a subnetwork of {language}; find one: sublingual subnetwork find")
+        raise _missing(row, language)
     if row.start == "intersection":
         return intersection(found)
     joined = union(found)

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from sublingual.data.conllu import read_conllu
+from sublingual.data.conllu import Sentence, read_conllu
 from sublingual.errors import DataError
 from sublingual.model.encoder import load_encoder
 from sublingual.model.parser import BiaffineParser, new_parser
 from sublingual.parsing import Parser
 from sublingual.runtime import forked_random
 from sublingual.subnetworks.gates import Subnetwork, write_subnetwork
-from sublingual.subnetworks.importance import PruneConfig, prune
+from sublingual.subnetworks.importance import PruneConfig, Pruned, prune
+from sublingual.subnetworks.magnitude import prune_weights
+from sublingual.subnetworks.masks import SUFFIX, WeightSubnetwork, write_weight_subnetwork
 from sublingual.training.finetune import FinetuneConfig, finetune_
 from sublingual.training.loop import Progress
 from sublingual.training.optim import OptimConfig
@@ -63,34 +66,84 @@ def find(
     both end with the same bits. Errors: those of `finetune_` and `prune`; DataError without dev sentences.
     """
     watch = watch or Watch()
+    tuned = _tuned(start, language, train, dev, config=config, seed=seed, folder=folder, watch=watch)
+    pruned, importance = prune(tuned.network, tuned.train, tuned.dev, config=config.prune, progress=watch.pruning)
+    values = [[round(value, 6) for value in row] for row in importance.tolist()]
+    found = Subnetwork(pruned.left.cpu().numpy(), **_header(tuned, pruned, language, seed, importance=values))
+    write_subnetwork(folder / f"{language}-{seed}.json", found)
+    return found
+
+
+def find_weights(
+    start: Parser | TrainConfig,
+    language: str,
+    *,
+    train: Sequence[Path],
+    dev: Sequence[Path],
+    config: FindConfig,
+    seed: int,
+    folder: Path,
+    watch: Watch | None = None,
+) -> WeightSubnetwork:
+    """As `find`, for single weights by their magnitude (section 8), written to `folder/LANGUAGE-SEED.safetensors`."""
+    watch = watch or Watch()
+    tuned = _tuned(start, language, train, dev, config=config, seed=seed, folder=folder, watch=watch)
+    pruned = prune_weights(tuned.network, tuned.dev, config=config.prune, progress=watch.pruning)
+    kept = {name: on.numpy() for name, on in pruned.left.kept.items()}
+    found = WeightSubnetwork(kept, **_header(tuned, pruned, language, seed))
+    write_weight_subnetwork(folder / f"{language}-{seed}{SUFFIX}", found)
+    return found
+
+
+@dataclass(frozen=True)
+class _Tuned:
+    """A network fine-tuned on a language, its sentences, and what the subnetwork's file says of them."""
+
+    network: BiaffineParser
+    train: list[Sentence]
+    dev: list[Sentence]
+    details: dict[str, Any]
+
+
+def _tuned(
+    start: Parser | TrainConfig,
+    language: str,
+    train: Sequence[Path],
+    dev: Sequence[Path],
+    *,
+    config: FindConfig,
+    seed: int,
+    folder: Path,
+    watch: Watch,
+) -> _Tuned:
     learned = [s for path in train for s in read_conllu(path, heads="partial")]
     held_out = [s for path in dev for s in read_conllu(path)]
     if not held_out:
         raise DataError(f"no dev sentences of {language}: the 95 % rule needs some; name a treebank with a dev split")
     tuned = replace(config.finetune, seed=seed)
     network = start.network if isinstance(start, Parser) else _raw(start, [*learned, *held_out], seed=seed)
-    work = folder / f"{language}-{seed}.run"
-    finetune_(network, learned, config=tuned, folder=work, progress=watch.training)
-    pruned, importance = prune(network, learned, held_out, config=config.prune, progress=watch.pruning)
-    found = Subnetwork(
-        pruned.left.cpu().numpy(),
-        language=language,
-        method="pruned",
-        seeds=(seed,),
-        encoder=network.encoder.name,
-        fingerprint=network.encoder.identity,
-        dev_before=round(pruned.before, 4),
-        dev_after=round(pruned.after, 4),
-        details={
-            "curve": [[n, round(las, 4)] for n, las in pruned.curve],
-            "importance": [[round(value, 6) for value in row] for row in importance.tolist()],
-            "data": [described(path, "train") for path in train] + [described(path, "dev") for path in dev],
-            "settings": asdict(replace(config, finetune=tuned)),
-            "start": "stage 1" if isinstance(start, Parser) else "pretrained encoder",
-        },
-    )
-    write_subnetwork(folder / f"{language}-{seed}.json", found)
-    return found
+    finetune_(network, learned, config=tuned, folder=folder / f"{language}-{seed}.run", progress=watch.training)
+    details = {
+        "data": [described(path, "train") for path in train] + [described(path, "dev") for path in dev],
+        "settings": asdict(replace(config, finetune=tuned)),
+        "start": "stage 1" if isinstance(start, Parser) else "pretrained encoder",
+    }
+    return _Tuned(network, learned, held_out, details)
+
+
+def _header(tuned: _Tuned, pruned: Pruned[Any], language: str, seed: int, **details: object) -> dict[str, Any]:
+    """What the files of both kinds say."""
+    encoder = tuned.network.encoder
+    return {
+        "language": language,
+        "method": "pruned",
+        "seeds": (seed,),
+        "encoder": encoder.name,
+        "fingerprint": encoder.identity,
+        "dev_before": round(pruned.before, 4),
+        "dev_after": round(pruned.after, 4),
+        "details": {"curve": [[n, round(las, 4)] for n, las in pruned.curve], **details, **tuned.details},
+    }
 
 
 def _raw(config: TrainConfig, sentences: Sequence[object], *, seed: int) -> BiaffineParser:

@@ -19,7 +19,7 @@ from sublingual.data.batches import Encoded
 from sublingual.errors import ConfigError
 from sublingual.model.parser import BiaffineParser
 from sublingual.runtime import forked_random
-from sublingual.subnetworks.dynamic import LanguageGates
+from sublingual.subnetworks.dynamic import LanguageSubnetworks
 from sublingual.training.joint import together_
 
 
@@ -110,7 +110,7 @@ def deltas(record: dict[str, Any], full: dict[str, Any]) -> Deltas:
 
 def observe_joint(
     network: BiaffineParser,
-    gates: LanguageGates,
+    gates: LanguageSubnetworks,
     batches: Sequence[Sequence[Encoded]],
     conflicts: Conflicts,
     *,

@@ -9,12 +9,12 @@ import torch
 from sublingual.data.batches import Encoded, micro_batches, pack
 from sublingual.model.parser import BiaffineParser
 from sublingual.runtime import autocast
-from sublingual.subnetworks.dynamic import LanguageGates
+from sublingual.subnetworks.dynamic import LanguageSubnetworks
 
 
 def joint_gradients_(
     network: BiaffineParser,
-    gates: LanguageGates,
+    gates: LanguageSubnetworks,
     batches: Sequence[Sequence[Encoded]],
     *,
     budget: int,
@@ -32,14 +32,14 @@ def joint_gradients_(
     losses = []
     for i, batch in enumerate(batches):
         alone = [batch if j == i else [] for j in range(len(batches))]
-        with gates.restricted(network, i):
+        with gates.restricted(network, i), gates.learning():
             losses.append(together_(network, gates, alone, budget=budget, precision=precision)[i])
     return losses
 
 
 def together_(
     network: BiaffineParser,
-    gates: LanguageGates,
+    gates: LanguageSubnetworks,
     batches: Sequence[Sequence[Encoded]],
     *,
     budget: int,

@@ -12,7 +12,7 @@ from sublingual.adaptation import AdaptConfig, adapt_
 from sublingual.data.batches import Encoded
 from sublingual.errors import TrainingError
 from sublingual.model.parser import BiaffineParser
-from sublingual.subnetworks.dynamic import LanguageGates
+from sublingual.subnetworks.dynamic import LanguageSubnetworks
 from sublingual.training.joint import together_
 
 
@@ -27,7 +27,7 @@ class Episode:
 
 def meta_gradients_(
     network: BiaffineParser,
-    gates: LanguageGates,
+    gates: LanguageSubnetworks,
     supports: Sequence[Sequence[Encoded]],
     queries: Sequence[Sequence[Encoded]],
     *,
@@ -49,16 +49,16 @@ def meta_gradients_(
     parameters: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
     theta = [p.detach().clone() for p in parameters]
     total = [torch.zeros_like(p) for p in parameters]
-    binary = gates.binary()
     episode = Episode([], [], [])
     network.zero_grad(set_to_none=True)
     try:
         for i, (support, query) in enumerate(zip(supports, queries, strict=True)):
             with gates.restricted(network, i):
-                losses = _inner_(network, support, config=inner, gates=binary[i], language=gates.languages[i])
+                losses = _inner_(network, support, config=inner, gates=gates.of(i), language=gates.languages[i])
                 network.train()
                 alone = [query if j == i else [] for j in range(len(queries))]
-                query_loss = together_(network, gates, alone, budget=budget, precision=precision)[i]
+                with gates.learning():
+                    query_loss = together_(network, gates, alone, budget=budget, precision=precision)[i]
             own = [p.grad for p in parameters]
             if observe is not None:
                 observe(i, own)
@@ -80,7 +80,7 @@ def meta_gradients_(
 
 
 def _inner_(
-    network: BiaffineParser, support: Sequence[Encoded], *, config: AdaptConfig, gates: Tensor, language: str
+    network: BiaffineParser, support: Sequence[Encoded], *, config: AdaptConfig, gates: Tensor | None, language: str
 ) -> tuple[float, ...]:
     try:
         return adapt_(network, support, config=config, gates=gates)

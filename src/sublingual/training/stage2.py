@@ -24,7 +24,7 @@ from sublingual.errors import ConfigError, DataError
 from sublingual.model.parser import BiaffineParser
 from sublingual.model.sources import BUNDLED
 from sublingual.runtime import forked_random, keep_memory, resolve_precision
-from sublingual.subnetworks.dynamic import DynamicConfig, LanguageGates
+from sublingual.subnetworks.dynamic import DynamicConfig, LanguageSubnetworks, as_bytes
 from sublingual.training.finetune import made_of
 from sublingual.training.gradients import Conflicts, observe_joint
 from sublingual.training.joint import joint_gradients_
@@ -89,7 +89,7 @@ class Stage2:
 
 def stage2_(
     network: BiaffineParser,
-    gates: LanguageGates,
+    gates: LanguageSubnetworks,
     data: Mapping[str, Sequence[Sentence]],
     *,
     loop: Loop,
@@ -152,7 +152,7 @@ class _Run:
     def __init__(
         self,
         network: BiaffineParser,
-        gates: LanguageGates,
+        gates: LanguageSubnetworks,
         encoded: Mapping[str, Sequence[Encoded]],
         loop: Loop,
         config: Stage2Config,
@@ -184,7 +184,7 @@ class _Run:
         )
         adam.step()
         adam.zero_grad(set_to_none=True)
-        switched = (self.gates.binary() != before).sum(dim=(1, 2)).tolist()
+        switched = (self.gates.binary() != before).flatten(1).sum(dim=1).tolist()
         for code, loss, n in zip(self.gates.languages, losses, switched, strict=True):
             values |= {f"loss_{code}": loss, f"switched_{code}": float(n)}
         n_pieces = sum(e.n_pieces for batches in drawn for batch in batches for e in batch)
@@ -231,10 +231,11 @@ class _Run:
 
     def _identity(self) -> str:
         """A hash of what makes this run this run: loop, settings, gates, sentences, and what the parser is made of."""
-        settings = [self.loop, asdict(self.config), self.gates.start.int().tolist(), type(self.gates).__name__]
+        settings = [self.loop, asdict(self.config), self.gates.languages, type(self.gates).__name__]
         digest = hashlib.sha256(json.dumps([settings, made_of(self.network)], sort_keys=True).encode())
-        for p in [*self.network.state_dict().values(), *self.gates.parameters()]:
-            digest.update(p.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        for p in self.network.state_dict().values():
+            digest.update(as_bytes(p))
+        digest.update(self.gates.identity())
         for code, encoded in self.encoded.items():
             digest.update(f"\0{code}\0".encode())
             for e in encoded:

@@ -12,10 +12,13 @@ import torch
 
 from sublingual.data.conllu import read_conllu
 from sublingual.errors import ConfigError
+from sublingual.model.weights import attention_weights
 from sublingual.parsing import Parser
-from sublingual.subnetworks.dynamic import DynamicGates, LanguageGates, stacked
+from sublingual.subnetworks.dynamic import DynamicGates, LanguageGates, LanguageSubnetworks, stacked
 from sublingual.subnetworks.gates import Subnetwork, refuse_foreign
-from sublingual.subnetworks.systems import System, starting_gates
+from sublingual.subnetworks.language_weights import LanguageWeights, mask_of
+from sublingual.subnetworks.masks import WeightSubnetwork, refuse_foreign_weights
+from sublingual.subnetworks.systems import System, starting_gates, starting_weights
 from sublingual.training.gradients import Conflicts
 from sublingual.training.loop import Progress
 from sublingual.training.stage1 import described
@@ -38,26 +41,33 @@ def train_system(
     row: System,
     config: Stage2Config,
     found: Mapping[str, Sequence[Subnetwork]] | None = None,
+    weights: Mapping[str, Sequence[WeightSubnetwork]] | None = None,
     folder: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
     last: int = 0,
 ) -> TrainedSystem:
     """Returns the parser trained further as the system's row says, on the CoNLL-U files of each language; changes `parser`.
 
-    `found`: the subnetworks of each language's seeds, where the row needs them. With a folder the run resumes from there.
-    `last`: in how many of the last steps the languages' gradients are compared (section 7.2; the paper: 50).
+    `found`: the subnetworks of each language's seeds, where the row needs them; `weights`: those of single weights.
+    With a folder the run resumes from there. `last`: in how many of the last steps the languages' gradients are compared
+    (section 7.2; the paper: 50).
     Errors: those of `stage2_`, `starting_gates`, `refuse_foreign`; ConfigError for a row without stage 2.
     """
     if row.loop == "none":
         raise ConfigError(f"system {row.name!r} has no stage 2: the parser of stage 1 is all of it")
     network = parser.network
     languages = [*files]
-    gates = language_gates(parser, row, found or {}, languages, config=config).to(network.device)
+    if row.gates == "dynamic" and row.dynamic_off is not None:
+        config = replace(config, dynamic=replace(config.dynamic, off=row.dynamic_off))
+    gates: LanguageSubnetworks = (
+        language_weights(parser, row, weights or {}, languages)
+        if row.kind == "weights"
+        else language_gates(parser, row, found or {}, languages, config=config)
+    ).to(network.device)
     data = {code: [s for path in paths for s in read_conllu(path, heads="partial")] for code, paths in files.items()}
-    config = replace(config, dynamic=replace(config.dynamic, off=row.dynamic_off))
     seen = Conflicts(network, languages, steps=config.steps, last=last) if last else None
     run = stage2_(network, gates, data, loop=row.loop, config=config, folder=folder, progress=progress, conflicts=seen)
-    learned = {} if row.gates == "full" else dict(zip(languages, gates.binary().cpu(), strict=True))
+    learned = {} if row.gates == "full" else gates.subnets()
     about = replace(
         parser.about,
         trained_on=tuple(dict.fromkeys([*parser.about.trained_on, *languages])),
@@ -93,8 +103,20 @@ def language_gates(
     start = stacked({code: subnetwork.gates for code, subnetwork in started.items()}, languages)
     if row.gates != "dynamic":
         return LanguageGates(start, languages=languages)
-    dynamic = replace(config.dynamic, off=row.dynamic_off)
-    return DynamicGates(start, languages=languages, config=dynamic, importance=_importance(found, languages, shape))
+    known = _importance(found, languages, shape)
+    return DynamicGates(start, languages=languages, config=config.dynamic, importance=known)
+
+
+def language_weights(
+    parser: Parser, row: System, found: Mapping[str, Sequence[WeightSubnetwork]], languages: Sequence[str]
+) -> LanguageWeights:
+    """Returns the masks of single weights of the row; those of another encoder are refused."""
+    encoder = parser.network.encoder
+    shapes = {name: p.shape for name, p in attention_weights(encoder).items()}
+    for each in (s for own in found.values() for s in own):
+        refuse_foreign_weights(each, fingerprint=encoder.identity, shapes=shapes)
+    started = starting_weights(row, found, languages, shapes=shapes)
+    return LanguageWeights({code: mask_of(subnetwork) for code, subnetwork in started.items()})
 
 
 def _importance(
