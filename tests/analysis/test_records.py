@@ -46,6 +46,7 @@ def test_a_record_becomes_a_run(record: Make, file_of: Write) -> None:
         cpu_seconds=36.0,
         settings='{"steps": 20}',
         place=f"{path}:1",
+        gates_off=24,
     )
     assert second.place == f"{path}:3"
 

@@ -107,7 +107,8 @@ def check(ud: Ud = None) -> None:
 def facts(
     out: Annotated[Path, typer.Argument(help="File to write, one JSON line a treebank.")],
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[TREEBANKS]...", help="Treebanks (default: the paper's that are here).")
+        list[str] | None,
+        typer.Argument(metavar="[TREEBANKS]...", help="Treebanks (default: the paper's that are here)."),
     ] = None,
     encoder: Annotated[
         str | None, typer.Option("--encoder", help="Also count how this encoder cuts the words into pieces.")

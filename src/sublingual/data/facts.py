@@ -50,9 +50,7 @@ def facts(treebank: Treebank, *, pieces: Pieces | None = None) -> dict[str, Any]
 
 def _split(read: dict[Path, list[Sentence]], pieces: Pieces | None) -> dict[str, Any]:
     sentences = [sentence for own in read.values() for sentence in own]
-    files = [
-        {"file": path.name, "sha256": sha256_of(path), "labels": _labels(own)} for path, own in read.items()
-    ]
+    files = [{"file": path.name, "sha256": sha256_of(path), "labels": _labels(own)} for path, own in read.items()]
     counted: dict[str, Any] = {
         "sentences": len(sentences),
         "words": sum(len(sentence.words) for sentence in sentences),
