@@ -102,7 +102,6 @@ def test_a_line_a_treebank_by_transfer_language(run: Run, records: Path) -> None
         "mean of no (1)",
         "mean of all (2)",
         "mean by words (2)",
-        "mean without 2 of under 60 sentences (0)",
     ]
     assert cells(ran.out)[3][4:] == [
         "59.26",

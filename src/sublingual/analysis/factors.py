@@ -33,10 +33,11 @@ class Correlation:
 
 @dataclass(frozen=True)
 class Factor:
-    """A property of treebanks by name: `key` is short, `name` says unit and source; what is not known is left out."""
+    """A property of treebanks: `name` says unit and source, `short` fits into a sentence; what is not known is left out."""
 
     key: str
     name: str
+    short: str
     values: Mapping[str, float]
 
 
@@ -72,7 +73,7 @@ def similarity_and_gain(table: TreebankTable, system: str) -> Correlation:
 def similarity(table: TreebankTable) -> Factor:
     """Returns how like the nearest training language is to each treebank's."""
     values = {row.treebank: row.similarity for row in table.total.rows if row.similarity is not None}
-    return Factor("similarity", "similarity of the nearest training language (URIEL)", values)
+    return Factor("similarity", "similarity of the nearest training language (URIEL)", "similarity", values)
 
 
 def factors(
@@ -94,10 +95,12 @@ def factors(
     found = [
         similarity(table),
         _pretraining(treebanks, encoder),
-        Factor("domains", "domains of the treebank (its README's genres)", domains),
-        Factor("covered", "share of its domains that training has", covered if trained else {}),
-        Factor("pieces", f"pieces per word ({cut})", pieces),
-        Factor("unknown", f"words with an unknown piece, % ({cut})", unknown),
+        Factor("domains", "domains of the treebank (its README's genres)", "number of domains", domains),
+        Factor(
+            "covered", "share of its domains that training has", "share of domains covered", covered if trained else {}
+        ),
+        Factor("pieces", f"pieces per word ({cut})", "pieces per word", pieces),
+        Factor("unknown", f"words with an unknown piece, % ({cut})", "% of unknown words", unknown),
     ]
     return tuple(factor for factor in found if factor.values)
 
@@ -111,4 +114,5 @@ def _pretraining(treebanks: Sequence[str], encoder: str) -> Factor:
         except LanguageError:
             continue
         values[treebank] = math.log10(1 + amount)
-    return Factor("pretraining", f"pretraining, log10 of {source.unit} ({source.source}; 0: none)", values)
+    name = f"pretraining, log10 of {source.unit} ({source.source}; 0: none)"
+    return Factor("pretraining", name, f"log10 of pretraining {source.unit}", values)

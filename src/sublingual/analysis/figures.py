@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import numpy as np
@@ -11,11 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sublingual.analysis import plots
+from sublingual.analysis.ablations import TEST, Ablation
 from sublingual.analysis.cells import cells_of, compared_treebanks, mean_of
 from sublingual.analysis.factors import Factor, gains, go_together
 from sublingual.analysis.intervals import Interval, resampled
 from sublingual.analysis.maps import overlap_figure, subnetwork_figure
-from sublingual.analysis.records import Run
+from sublingual.analysis.records import Run, by_system
 from sublingual.analysis.results import Results, is_control, support_sizes
 from sublingual.errors import ConfigError, DataError
 
@@ -115,10 +116,11 @@ def masks(results: Results) -> Figure:
         found = results.own_resampled
         bars = [(name, las, found.mean(name, results.own.compared)) for name, las in own.items()]
         panels.append((f"training languages' own tests ({len(results.own.compared)})", bars))
-    if any(is_control(row.system) for row in results.systems.rows) if results.runs else False:
-        kept = [row for row in results.systems.rows if row.las is not None]
-        compared = results.systems.treebanks
-        bars = [(row.system, row.las or 0.0, results.resampled.mean(row.system, compared)) for row in kept]
+    tested = _only(results, {name for line in results.ablations if line.where == TEST for name in _both(line)})
+    if tested.runs:
+        kept = [row for row in tested.systems.rows if row.las is not None]
+        compared = tested.systems.treebanks
+        bars = [(row.system, row.las or 0.0, tested.resampled.mean(row.system, compared)) for row in kept]
         panels.append((f"test languages ({len(compared)} treebanks)", bars))
     if not panels:
         raise ConfigError(
@@ -130,6 +132,16 @@ def masks(results: Results) -> Figure:
         for axis, (title, bars) in zip(axes[0], panels, strict=True):
             _bars(axis, title, bars)
     return drawn
+
+
+def _both(line: Ablation) -> tuple[str, str, str]:
+    """A control, what it is held against, and the full system of its loop."""
+    return line.system, line.against, line.against.partition("-")[0] + "-full"
+
+
+def _only(results: Results, names: set[str]) -> Results:
+    runs = tuple(run for name, own in by_system(results.runs).items() if name in names for run in own)
+    return replace(results, material=replace(results.material, runs=runs))
 
 
 def _bars(axes: Axes, title: str, bars: Sequence[tuple[str, float, Interval | None]]) -> None:

@@ -176,12 +176,12 @@ def _grown(data: _Data, factors: Sequence[Factor], depth: int) -> Rule:
                 continue
             if depth == 1:
                 low, high = (_best(data.only(side)) for side in sides)
-                grown: list[Rule] = [Split(factor.key, factor.name, threshold, low, high)]
+                grown: list[Rule] = [Split(factor.key, factor.short, threshold, low, high)]
             else:  # the second question is asked on one side only
                 below, above = (data.only(side) for side in sides)
                 grown = [
-                    Split(factor.key, factor.name, threshold, _grown(below, factors, depth - 1), _best(above)),
-                    Split(factor.key, factor.name, threshold, _best(below), _grown(above, factors, depth - 1)),
+                    Split(factor.key, factor.short, threshold, _grown(below, factors, depth - 1), _best(above)),
+                    Split(factor.key, factor.short, threshold, _best(below), _grown(above, factors, depth - 1)),
                 ]
             for rule in grown:
                 if (total := _total(rule, data)) > highest + 1e-9:

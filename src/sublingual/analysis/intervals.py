@@ -66,6 +66,13 @@ class Resampled:
             return None
         return interval_of(np.average([own[treebank] for treebank in treebanks], axis=0, weights=weights))
 
+    def difference(self, system: str, base: str, treebanks: Sequence[str]) -> Interval | None:
+        """Returns the interval of the mean difference of two systems over treebanks, all of which both must have."""
+        one, other = self.las.get(system, {}), self.las.get(base, {})
+        if not treebanks or any(treebank not in one or treebank not in other for treebank in treebanks):
+            return None
+        return interval_of(np.mean([one[treebank] - other[treebank] for treebank in treebanks], axis=0))
+
     def differences(self, bases: Mapping[str, str], means: Mapping[str, Mapping[str, float | None]]) -> Differences:
         """Returns each treebank's difference of a system to its base; `means` are the LAS of the cells.
 

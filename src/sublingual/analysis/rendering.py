@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,19 +25,45 @@ SHADES = (0, 8, 14, 20, 26, 32, 40)
 
 
 class Entry(str):
-    """A text of a table and how it is shown: its number for sorting, a class of shade, a line below, where it leads."""
+    """A text of a table and how it is shown: its number for sorting, a class of shade, a line below, where it leads.
+
+    short, tail: the same in two lines, the second small, for a page.
+    """
 
     value: float | None
     shade: int
     underlined: bool
     link: str
+    short: str
+    tail: str
 
     def __new__(
-        cls, text: str, *, value: float | None = None, shade: int = 0, underlined: bool = False, link: str = ""
+        cls,
+        text: str,
+        *,
+        value: float | None = None,
+        shade: int = 0,
+        underlined: bool = False,
+        link: str = "",
+        short: str = "",
+        tail: str = "",
     ) -> Entry:
         entry = super().__new__(cls, text)
         entry.value, entry.shade, entry.underlined, entry.link = value, shade, underlined, link
+        entry.short, entry.tail = short or text, tail
         return entry
+
+    def leading(self, link: str) -> Entry:
+        """Returns the same with a link."""
+        return Entry(
+            self,
+            value=self.value,
+            shade=self.shade,
+            underlined=self.underlined,
+            link=link,
+            short=self.short,
+            tail=self.tail,
+        )
 
 
 @dataclass(frozen=True)
@@ -101,6 +128,12 @@ def as_csv(rows: Sequence[Mapping[str, object]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return file.getvalue()
+
+
+def is_text(sheet: Sheet, column: int) -> bool:
+    """Returns whether a column holds words: less than half of what it says begins with a number."""
+    said = [row[column] for row in sheet.rows if row[column] not in ("", "-")]
+    return 2 * sum(bool(re.match(r"(r )?[-+−]?\d", text)) for text in said) < len(said)
 
 
 def number(value: float | None, *, digits: int = 2, sign: bool = False) -> str:

@@ -21,6 +21,7 @@ from sublingual.analysis.material import Material
 from sublingual.analysis.own import OwnTable, own_table
 from sublingual.analysis.paper import Baselines, baselines
 from sublingual.analysis.records import Run, by_system
+from sublingual.analysis.replication import Replicated, replicated
 from sublingual.analysis.statistics import Paired, compare_systems
 from sublingual.analysis.tables import SystemTable, TreebankTable, bases_of, system_table, treebank_table
 from sublingual.data.catalogue import stage2_treebanks
@@ -128,6 +129,10 @@ class Results:
     @cached_property
     def factors(self) -> tuple[Factor, ...]:
         return factors(self.treebanks, self.material.facts, encoder=self.encoder, training=self.training)
+
+    @cached_property
+    def replicated(self) -> tuple[Replicated, ...]:
+        return replicated(self.treebanks, self.beside)
 
     @cached_property
     def guidance(self) -> Guidance | None:

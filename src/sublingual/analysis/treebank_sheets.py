@@ -8,7 +8,7 @@ from dataclasses import asdict
 from sublingual.analysis.beside import Beside, Plain, bounds, brackets, on_resamples
 from sublingual.analysis.factors import Correlation, similarity_and_gain
 from sublingual.analysis.highlights import CLASSES, class_name, improvement_class
-from sublingual.analysis.intervals import Interval
+from sublingual.analysis.intervals import SIGNIFICANT, Interval
 from sublingual.analysis.rendering import Entry, Sheet, number
 from sublingual.analysis.tables import Average, Group, Tally, TreebankRow, TreebankTable, difference
 from sublingual.errors import DataError
@@ -59,11 +59,12 @@ def _treebank_line(row: TreebankRow, table: TreebankTable, beside: Beside) -> li
             cells.append("")
             continue
         gain = None if base is None else difference(row, system, base)
-        text = _text(cell.zero_shot, cell.las, cell.sd, gain, beside.cell(system, row.treebank))
         star = "*" if beside.is_sure(system, row.treebank) else ""
         beats = cell.las is not None and beside.of(row.treebank).beaten_by(cell.las)
+        between = beside.cell(system, row.treebank)
+        entry = _entry(cell.zero_shot, cell.las, cell.sd, gain, between, star=star)
         shade = improvement_class(gain)
-        cells.append(Entry(text + star, value=cell.las, shade=shade, underlined=beats))
+        cells.append(Entry(entry, value=cell.las, shade=shade, underlined=beats, short=entry.short, tail=entry.tail))
     words = "-" if row.n_words is None else str(row.n_words)
     printed = [number(value) for value in (beside.of(row.treebank).udify, beside.of(row.treebank).udapter)]
     shown = printed[: len(_printed_columns(beside))]
@@ -80,7 +81,7 @@ def _mean_line(group: Group, table: TreebankTable, beside: Beside, *, name: str)
     for system in table.systems:
         las, base = group.las[system], group.las.get(table.bases.get(system, ""))
         gain = None if las is None or base is None else las - base
-        cells.append(_text(group.zero_shot[system], las, None, gain, beside.mean(system, treebanks)))
+        cells.append(_entry(group.zero_shot[system], las, None, gain, beside.mean(system, treebanks)))
     none = [""] * len(_printed_columns(beside))
     return [f"{name} ({group.n_compared})", group.code or "-", number(group.similarity), "", *none, *cells]
 
@@ -90,18 +91,28 @@ def _average_line(average: Average, table: TreebankTable, beside: Beside) -> lis
     for system in table.systems:
         las, base = average.las[system], average.las.get(table.bases.get(system, ""))
         gain = None if las is None or base is None else las - base
-        cells.append(_text(None, las, None, gain, beside.mean(system, average.treebanks, average.weights)))
+        between = beside.mean(system, average.treebanks, average.weights)
+        cells.append(_entry(None, las, None, gain, between))
     none = [""] * len(_printed_columns(beside))
     return [f"mean {average.name} ({len(average.treebanks)})", "-", "", "", *none, *cells]
 
 
-def _text(
-    zero_shot: float | None, las: float | None, sd: float | None, gain: float | None, interval: Interval | None
-) -> str:
-    before = "" if zero_shot is None else f"{zero_shot:.2f} → "
+def _entry(
+    zero_shot: float | None,
+    las: float | None,
+    sd: float | None,
+    gain: float | None,
+    interval: Interval | None,
+    *,
+    star: str = "",
+) -> Entry:
+    """One text with all of it, and in two lines for a page, which has zero-shot elsewhere: score and gain, then spread."""
+    gained = ("" if gain is None else f" ({gain:+.2f})") + star
     spread = "" if sd is None else f" ± {sd:.2f}"
     between = "" if las is None else brackets(interval)
-    return f"{before}{number(las)}{spread}{between}{'' if gain is None else f' ({gain:+.2f})'}"
+    before = "" if zero_shot is None else f"{zero_shot:.2f} → "
+    text = f"{before}{number(las)}{spread}{between}{gained}"
+    return Entry(text, value=las, short=f"{number(las)}{gained}", tail=f"{spread}{between}".strip())
 
 
 def _correlation(table: TreebankTable, system: str) -> Correlation | None:
@@ -131,7 +142,8 @@ def _on_marks(table: TreebankTable, beside: Beside) -> list[str]:
     if table.bases:
         classes = "; ".join(class_name(i + 1) for i in range(len(CLASSES)))
         notes.append(f"shaded (bold without shades): LAS above the base's by {classes}")
-    if beside.differences is not None:
+    if beside.differences:
+        notes += _on_resolution(table, beside)
         notes.append("*: differs from its base, p < 0.05 after Holm's correction over the treebanks")
     if beside.baselines is not None:
         notes.append(
@@ -141,6 +153,15 @@ def _on_marks(table: TreebankTable, beside: Beside) -> list[str]:
     if beside.resampled is not None:
         notes.append(on_resamples(beside.resampled).replace("95 % of LAS", "in brackets 95 %"))
     return notes
+
+
+def _on_resolution(table: TreebankTable, beside: Beside) -> list[str]:
+    """Says where so few resamples were drawn that no difference could be sure after the correction."""
+    n, treebanks = 0 if beside.resampled is None else beside.resampled.n_resamples, len(table.compared)
+    if not n or 2 * treebanks / (n + 1) < SIGNIFICANT:
+        return []
+    least = round(2 * treebanks / SIGNIFICANT)
+    return [f"{n} resamples are too few for any star with {treebanks} treebanks; give --resamples {least} or more"]
 
 
 def _plain_row(row: TreebankRow, system: str, table: TreebankTable, beside: Beside) -> Plain:

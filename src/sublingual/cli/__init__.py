@@ -51,6 +51,7 @@ app.command("evaluate")(scores.evaluate)
 app.command("compare")(scores.compare)
 app.command("table")(tables.tables)
 app.command("figure")(figures.figure)
+app.command("report")(figures.report)
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 

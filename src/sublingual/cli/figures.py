@@ -10,6 +10,7 @@ import typer
 from sublingual.analysis.results import Results
 from sublingual.cli.common import Seed, refuse_unwritable, say
 from sublingual.cli.tables import material_of
+from sublingual.data.textfiles import write_text
 from sublingual.errors import ConfigError
 
 # matplotlib is an extra, and slow to import: the modules that need it are imported inside the commands.
@@ -43,6 +44,31 @@ def figure(
     results = Results(material_of(records or [], paper), base, seed=seed, n_resamples=resamples)
     save(kind.draw(results), out)
     say(f"{kind.title}: {out}")
+
+
+def report(
+    names: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="[RECORDS]... OUT.html", help="Files of results (see `table`), and last the page to write."
+        ),
+    ],
+    base: Base = "full",
+    paper: Paper = False,
+    resamples: Resamples = 2000,
+    seed: Seed = 0,
+) -> None:
+    """Write one self-contained HTML page: tables, figures, guidance, every treebank, settings, data, licences."""
+    *records, out = names
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"the last name is the page to write, OUT.html; {out} is none")
+    refuse_unwritable(out)
+    _need_matplotlib()
+    from sublingual.analysis.report import report as page
+
+    results = Results(material_of(records, paper), base, seed=seed, n_resamples=resamples)
+    write_text([page(results, out=out)], out)
+    say(f"report in {out}")
 
 
 def _need_matplotlib() -> None:

@@ -20,6 +20,7 @@ from sublingual.analysis.material import Material, read_material
 from sublingual.analysis.paper import misprints, paper_runs
 from sublingual.analysis.records import selected
 from sublingual.analysis.rendering import RENDERERS, Sheet, as_csv
+from sublingual.analysis.replication import replication_rows, replication_sheet
 from sublingual.analysis.results import Results
 from sublingual.analysis.stage2_sheets import (
     ablation_rows,
@@ -33,6 +34,7 @@ from sublingual.analysis.system_sheets import system_rows, system_sheet
 from sublingual.analysis.tables import system_table, treebank_table
 from sublingual.analysis.treebank_sheets import treebank_rows, treebank_sheet, treebank_summary
 from sublingual.cli.common import Json, Seed, say, table
+from sublingual.data.embedded import WARNING, has_embedded
 from sublingual.errors import ConfigError
 
 
@@ -47,6 +49,7 @@ class By(StrEnum):
     conflict = "conflict"
     ablation = "ablation"
     factor = "factor"
+    paper = "paper"
     data = "data"
     training = "training"
 
@@ -80,7 +83,7 @@ def tables(
         typer.Option(
             "--by",
             help="system (Table 1), treebank (2), label and label-list (3), language (4), conflict (5), ablation, factor, "
-            "data (section 3), training (6).",
+            "paper (ours beside the printed rows), data (section 3), training (6).",
         ),
     ] = By.system,
     form: Annotated[
@@ -106,6 +109,8 @@ def tables(
     sheet, rows, more = _MAKERS[by](results)
     if paper and not systems and not treebanks and by in (By.system, By.treebank):
         sheet = replace(sheet, notes=(*sheet.notes, *_on_print(material)))
+    if has_embedded(run.treebank for run in [*material.runs, *material.own]):
+        sheet = replace(sheet, notes=(*sheet.notes, WARNING))
     if as_json:
         print(json.dumps({"rows": rows, **more, "notes": sheet.notes}, ensure_ascii=False))
     else:
@@ -175,6 +180,10 @@ def _factor(results: Results) -> Made:
     return factor_sheet(results.treebanks, results.factors), factor_rows(results.treebanks, results.factors), {}
 
 
+def _paper(results: Results) -> Made:
+    return replication_sheet(results.replicated), replication_rows(results.replicated), {}
+
+
 def _data(results: Results) -> Made:
     return data_sheet(results.material.facts), data_rows(results.material.facts), {}
 
@@ -193,6 +202,7 @@ _MAKERS: Mapping[By, Callable[[Results], Made]] = {
     By.conflict: _conflict,
     By.ablation: _ablation,
     By.factor: _factor,
+    By.paper: _paper,
     By.data: _data,
     By.training: _training,
 }
@@ -215,6 +225,7 @@ _LACKING: Mapping[By, Callable[[Material], str | None]] = {
     By.conflict: lambda m: None if m.conflicts else "no conflicts.json (`joint` or `meta` with --conflicts)",
     By.ablation: _needs_tests,
     By.factor: _needs_runs,
+    By.paper: _needs_runs,
     By.data: lambda m: None if m.facts else "no facts of treebanks (`sublingual data facts FILE`)",
     By.training: _needs_tests,
 }
