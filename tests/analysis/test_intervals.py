@@ -105,7 +105,7 @@ def test_systems_are_paired_so_a_constant_difference_has_hardly_any_spread() -> 
 def test_means_may_be_weighted() -> None:
     runs = [run_of((1, 8, 3, 11)), run_of((4, 10, 6, 19), treebank="u")]
     found = drawn(runs)
-    even, heavy = found.mean("a", ["t", "u"]), found.mean("a", ["t", "u"], weights=[1, 99])
+    even, heavy = found.mean("a", ["t", "u"]), found.mean("a", ["t", "u"], weights=[1.0, 99.0])
     assert even is not None
     assert heavy is not None
     assert heavy.low > even.low + 10

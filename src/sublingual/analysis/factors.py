@@ -81,6 +81,8 @@ def factors(
 ) -> tuple[Factor, ...]:
     """Returns the properties of figure 2, and what stands beside them: domains covered, pieces per word, unknown words.
 
+    Domains are covered by all training treebanks together, or by those of the transfer language (what section 6 tries).
+
     `encoder`: its name, which decides whose pretraining counts. `training`: treebanks whose domains are covered.
     """
     treebanks = [row.treebank for row in table.total.rows]
@@ -91,6 +93,13 @@ def factors(
     unknown = {name: n for name, test in tests.items() if (n := test.unknown_words) is not None}
     cut = " and ".join(sorted({test.pieces.encoder for test in tests.values() if test.pieces is not None}))
     covered = {name: n for name, each in known.items() if (n := domains_covered(each, trained)) is not None}
+    by_transfer = {
+        row.treebank: share
+        for row in table.total.rows
+        if row.treebank in known
+        and (own := [each for each in trained if each.code == row.code])
+        and (share := domains_covered(known[row.treebank], own)) is not None
+    }
     domains = {name: float(len(each.genres)) for name, each in known.items() if each.genres}
     found = [
         similarity(table),
@@ -98,6 +107,12 @@ def factors(
         Factor("domains", "domains of the treebank (its README's genres)", "number of domains", domains),
         Factor(
             "covered", "share of its domains that training has", "share of domains covered", covered if trained else {}
+        ),
+        Factor(
+            "transfer",
+            "share of its domains that its transfer language's training has",
+            "share by transfer",
+            by_transfer,
         ),
         Factor("pieces", f"pieces per word ({cut})", "pieces per word", pieces),
         Factor("unknown", f"words with an unknown piece, % ({cut})", "% of unknown words", unknown),

@@ -55,7 +55,7 @@ def report(
     ],
     base: Base = "full",
     paper: Paper = False,
-    resamples: Resamples = 2000,
+    resamples: Resamples = 10_000,
     seed: Seed = 0,
 ) -> None:
     """Write one self-contained HTML page: tables, figures, guidance, every treebank, settings, data, licences."""
