@@ -14,6 +14,7 @@ from sublingual.cli import (
     data,
     demo,
     fewshot,
+    figures,
     files,
     languages,
     models,
@@ -49,6 +50,8 @@ app.command("test")(testing.score)
 app.command("evaluate")(scores.evaluate)
 app.command("compare")(scores.compare)
 app.command("table")(tables.tables)
+app.command("figure")(figures.figure)
+app.command("report")(figures.report)
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 
