@@ -16,12 +16,18 @@ from sublingual.model.checkpoint import MANIFEST
 
 @dataclass(frozen=True)
 class Offer:
-    """A model as clients see it: its name, its other names, where it is, and the licences of what it learned from."""
+    """A model as clients see it: its name, its other names, where it is, and the licences of what it learned from.
+
+    language: the one that it was adapted to, trained_on: those before, note: how it came about, as its manifest says.
+    """
 
     name: str
     aliases: tuple[str, ...]
     folder: Path
     licence: str
+    language: str = ""
+    trained_on: tuple[str, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,21 @@ def _offer(model: str) -> Offer:
         raise ConfigError(f"{model!r}: a name is empty; write NAME:ALIAS=FOLDER")
     licences = dict.fromkeys(str(entry.get("licence", "unknown")) for entry in about.get("data", []))
     licence = "; ".join(licences) or "unknown"
-    return Offer(name, (*aliases, *_names_of_language(about.get("language"))), folder, licence)
+    language = about.get("language") or ""
+    return Offer(
+        name,
+        (*aliases, *_names_of_language(language)),
+        folder,
+        licence,
+        language,
+        tuple(map(str, about.get("trained_on", ()))),
+        str(about.get("note", "")),
+    )
+
+
+def kept(folder: Path) -> list[str]:
+    """The models that the page has written into the folder, by name; what is none is passed over."""
+    return sorted(str(path.parent) for path in folder.glob(f"[!.]*/{MANIFEST}"))
 
 
 def _about(folder: Path) -> dict[str, Any]:
@@ -97,8 +117,8 @@ def _about(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{path} cannot be read ({fault}); get the model anew") from fault
 
 
-def _names_of_language(code: str | None) -> tuple[str, ...]:
-    if code is None:
+def _names_of_language(code: str) -> tuple[str, ...]:
+    if not code:
         return ()
     try:
         language = resolve(code)
