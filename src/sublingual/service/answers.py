@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from sublingual.data.blocks import Heads
 from sublingual.data.conllu import Sentence, parse_conllu
+from sublingual.data.tags import with_tags
 from sublingual.errors import ConfigError, DataError, EncoderError
 from sublingual.parsing import Parser
 from sublingual.service.limits import Limits, RefusedError
@@ -33,12 +34,13 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True)
 class Question:
-    """What a client wants: which model, which text in which form, parsed or only cut into words, written how."""
+    """What a client wants: which model, which text in which form, tagged, parsed or only cut into words, written how."""
 
     offer: Offer
     data: str
     form: str
     markup: Markup
+    tag: bool
     parse: bool
     output: str
 
@@ -56,7 +58,8 @@ class Answer:
 def question_of(parameters: Mapping[str, str], offers: Offers) -> Question:
     """What the parameters ask for; raises RefusedError, in UDPipe's words, where they ask for what is not there.
 
-    A `tagger` is taken and does nothing: there is none. A `parser` of the value `none` is off, as in UDPipe 1.
+    A `tagger` sets UPOS where it is `_`, if the model has learned it, and does nothing else. A `tagger` or `parser` of
+    the value `none` is off, as in UDPipe 1.
     """
     name = parameters.get("model", "")
     offer = offers.find(name) if name else offers.default
@@ -69,8 +72,8 @@ def question_of(parameters: Mapping[str, str], offers: Offers) -> Question:
     if output not in WRITERS:
         raise RefusedError(f"Unknown output format '{output[:100]}'. Allowed: {', '.join(WRITERS)}.")
     form, markup = _input(parameters)
-    parse = parameters.get("parser", "none") != "none"
-    return Question(offer, parameters["data"], form, markup, parse, output)
+    tag, parse = (parameters.get(name, "none") != "none" for name in ("tagger", "parser"))
+    return Question(offer, parameters["data"], form, markup, tag and offer.tags, parse, output)
 
 
 def _input(parameters: Mapping[str, str]) -> tuple[str, Markup]:
@@ -99,18 +102,22 @@ def answer(question: Question, shelf: Shelf, *, limits: Limits, stop: Event) -> 
     go_on(stop)
     sentences = read(question.data, form=question.form, markup=question.markup)
     refuse_too_much(sentences, limits)
-    if question.parse and sentences:
+    if sentences and (question.parse or question.tag):
         sentences = with_parser(
-            question.offer,
-            shelf,
-            sentences,
-            stop,
-            lambda parser: parser.parse(sentences, drop_deps=True, progress=lambda n: go_on(stop)),
+            question.offer, shelf, sentences, stop, lambda parser: _worked(parser, sentences, question, stop)
         )
     words = [word for sentence in sentences for word in sentence.words]
     n_characters = sum(len(unicodedata.normalize("NFC", word)) for word in words)
     result = WRITERS[question.output](sentences, question.offer)
     return Answer(question.offer.name, result, len(words), n_characters)
+
+
+def _worked(parser: Parser, sentences: Sequence[Sentence], question: Question, stop: Event) -> list[Sentence]:
+    """The sentences parsed, tagged or both."""
+    found = parser.parse(sentences, drop_deps=True, upos=question.tag, progress=lambda n: go_on(stop))
+    if question.parse:
+        return found
+    return [with_tags(old, new.upos) for old, new in zip(sentences, found, strict=True)]
 
 
 def go_on(stop: Event) -> None:

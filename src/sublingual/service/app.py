@@ -59,7 +59,10 @@ class Service:
 
     async def models(self, request: Request) -> Response:
         """Every model with what it can do, and the default."""
-        can = {offer.name: ["tokenizer", "parser"] for offer in self.house.offers.models}
+        can = {
+            offer.name: ["tokenizer", *(["tagger"] if offer.tags else []), "parser"]
+            for offer in self.house.offers.models
+        }
         return JSONResponse({"models": can, "default_model": self.house.offers.default.name}, headers=_ANY_ORIGIN)
 
     async def process(self, request: Request) -> Response:

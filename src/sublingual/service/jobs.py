@@ -25,6 +25,7 @@ from sublingual.runtime import give_back_memory
 from sublingual.service.answers import StoppedError
 from sublingual.service.limits import RefusedError
 from sublingual.service.offers import Offer, offers
+from sublingual.tagging import n_tagged, with_tagger
 from sublingual.transfer import transfer
 
 _log = logging.getLogger(__name__)
@@ -189,6 +190,7 @@ class Jobs:
             "subnetwork": None if found is None else found.language,
             "right_before": right,
             "words": n_words,
+            "tagged": n_tagged(order.sentences),
         }
 
     def _save(self, adapted: Adapted, base: Parser, order: Order, settings: dict[str, Any], folder: Path) -> None:
@@ -207,7 +209,8 @@ class Jobs:
             note=f"Adapted on the page from {order.offer.name}: {order.steps} steps, {len(order.sentences)} sentences.",
             scores={},
         )
-        replace(adapted.parser, about=about).save_pretrained(folder)
+        parser = with_tagger(adapted.parser, order.sentences, seed=order.seed)
+        replace(parser, about=about).save_pretrained(folder)
 
 
 def agreement(gold: Sequence[Sentence], parsed: Sequence[Sentence]) -> tuple[int, int]:

@@ -9,22 +9,26 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from sublingual.errors import ConfigError, LanguageError, ModelError
 from sublingual.languages import resolve
-from sublingual.model.checkpoint import MANIFEST
+from sublingual.model.checkpoint import MANIFEST, has_tagger
 
 
 @dataclass(frozen=True)
 class Offer:
     """A model as clients see it: its name, its other names, where it is, and the licences of what it learned from.
 
-    language: the one that it was adapted to, trained_on: those before, note: how it came about, as its manifest says.
+    tags: whether it finds parts of speech; language: the one that it was adapted to; trained_on: those before; note: how it
+    came about, as its manifest says.
     """
 
     name: str
     aliases: tuple[str, ...]
     folder: Path
     licence: str
+    tags: bool = False
     language: str = ""
     trained_on: tuple[str, ...] = ()
     note: str = ""
@@ -95,6 +99,7 @@ def _offer(model: str) -> Offer:
         (*aliases, *_names_of_language(language)),
         folder,
         licence,
+        _has_tagger(folder),
         language,
         tuple(map(str, about.get("trained_on", ()))),
         str(about.get("note", "")),
@@ -115,6 +120,13 @@ def _about(folder: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8"))["about"])
     except (OSError, ValueError, KeyError, TypeError) as fault:
         raise ModelError(f"{path} cannot be read ({fault}); get the model anew") from fault
+
+
+def _has_tagger(folder: Path) -> bool:
+    try:
+        return has_tagger(folder)
+    except (OSError, SafetensorError):  # told when it is loaded
+        return False
 
 
 def _names_of_language(code: str) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ def of_model(offer: Offer) -> dict[str, Any]:
         "language": offer.language,
         "language_name": language.name if language else offer.language,
         "trained_on": list(offer.trained_on),
+        "tags": offer.tags,
         "note": offer.note,
         "licence": offer.licence,
         "labels": _labels(offer),

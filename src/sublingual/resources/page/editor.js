@@ -72,7 +72,7 @@ function describe(sentence) {
 /** Buttons for the selected word: what it is, and other heads that the parser thought of. */
 function strip(sentence) {
   const { selected, picking } = state;
-  const name = html("strong", { dir: "auto" }, sentence.form(selected));
+  const name = html("bdi", { class: "form" }, sentence.form(selected));
   if (picking) {
     const cancel = html("button", { type: "button", onclick: act.cancel }, "Leave it");
     const root = html("button", { type: "button", onclick: () => act.setHead(picking, 0) }, "It is the root");
@@ -82,15 +82,16 @@ function strip(sentence) {
   const head = sentence.head(selected);
   const certainty = sentence.certainty(selected);
   const sure = sentence.corrected(selected) ? "corrected" : certainty === null ? "" : `${percent(certainty)} sure`;
-  const arc = head === null ? "has no head" : head ? `${sentence.label(selected)} of ${sentence.form(head)}` : "is the root";
+  const of = head ? html("bdi", {}, sentence.form(head)) : "";
+  const arc = head === null ? "has no head" : head ? `${sentence.label(selected)} of ` : "is the root";
   const button = (text, run, key) => html("button", { type: "button", "aria-keyshortcuts": key, onclick: run }, text);
   const others = sentence.others(selected).map(([other, share]) => {
-    const text = other ? `${other} ${sentence.form(other)}` : "root";
-    const give = { type: "button", class: "other", dir: "auto", onclick: () => act.setHead(selected, other) };
-    return html("button", give, `${text} · ${percent(share)}`);
+    const form = other ? html("bdi", {}, sentence.form(other)) : "root";
+    const give = { type: "button", class: "other", onclick: () => act.setHead(selected, other) };
+    return html("button", give, other ? `${other} ` : "", form, ` · ${percent(share)}`);
   });
   $("strip").replaceChildren(
-    html("span", { class: "what" }, name, ` ${arc}`, sure ? html("span", { class: "soft" }, ` · ${sure}`) : ""),
+    html("span", { class: "what" }, name, ` ${arc}`, of, sure ? html("span", { class: "soft" }, ` · ${sure}`) : ""),
     button("Head…", () => act.pick(selected), "Enter"),
     button("Relation…", () => act.chooseLabel(selected), "L"),
     button("Tag…", () => act.chooseTag(selected), "P"),

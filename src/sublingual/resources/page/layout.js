@@ -1,7 +1,8 @@
 // Where everything of a tree stands, without drawing it: arcs that overlap lie at different heights, and words stand far enough apart
-// for the labels of the arcs between them. Words count from 1; lengths are CSS pixels.
+// for the labels of the arcs between them. A label is in the middle of its arc, of a long one (`SIZE.long`) at its dependent's end,
+// where the eye is. Words count from 1; lengths are CSS pixels.
 
-export const SIZE = { word: 18, label: 13, tag: 11, token: 12, row: 25, first: 22, gap: 16, labelGap: 14, endGap: 8, margin: 14 };
+export const SIZE = { word: 18, label: 13, tag: 11, token: 12, row: 25, first: 22, gap: 16, labelGap: 14, endGap: 8, margin: 14, long: 480 };
 
 /** One side's arcs, each {word, head, label, kind}: level and offset of each. */
 class Side {
@@ -87,12 +88,16 @@ export function layOut({ words, above, below = [], tokens = [], rtl = false, mea
   const tagline = baseline + SIZE.tag + 9;
   const underline = tagline + 7 + (tokens.length ? SIZE.token + 8 : 0);
   const height = underline + (down.arcs.length ? SIZE.first + SIZE.row * down.depth : 0) + SIZE.margin;
+  const nameAt = (arc, start, end) => {
+    if (Math.abs(start - end) < SIZE.long) return (start + end) / 2;
+    return end + Math.sign(start - end) * (measure(arc.label, SIZE.label) / 2 + SIZE.labelGap + 6);
+  };
   const place = (side, arc, isUp) => {
     const end = x(middles[arc.word - 1] + side.offset.get(arc).get(arc.word));
     const start = arc.head ? x(middles[arc.head - 1] + side.offset.get(arc).get(arc.head)) : end;
     const foot = isUp ? baseline - SIZE.word - 3 : underline;
     const y = foot + (isUp ? -1 : 1) * (SIZE.first + SIZE.row * (side.level.get(arc) - 1));
-    return { arc, start, end, foot, y, up: isUp };
+    return { arc, start, end, foot, y, up: isUp, name: nameAt(arc, start, end) };
   };
   return {
     width,

@@ -7,6 +7,7 @@ import { TAGS } from "./words.js";
 const ROW = 38;
 const STEP = 13;
 const EDGE = 12;
+const LRM = "\u200e"; // keeps a number before its English word in a table that runs from right to left
 
 export function drawRows(box, sentence, { state, act }) {
   const arcs = sentence.at
@@ -65,6 +66,8 @@ function row(sentence, word, { state, act, gutter }) {
   const kind = kindOf(sentence, word, state);
   const name = `${word} ${sentence.form(word)}`;
   const certainty = sentence.certainty(word);
+  const [, last, written] = sentence.tokens.find(([first]) => first === word) ?? [];
+  const token = last ? html("small", { class: "soft" }, ` ${word}–${last} `, html("bdi", {}, written)) : "";
   const tags = Object.keys(TAGS);
   const tag = sentence.tag(word);
   if (!tags.includes(tag)) tags.unshift(tag);
@@ -74,11 +77,11 @@ function row(sentence, word, { state, act, gutter }) {
   const cells = [
     space,
     html("td", { class: "number" }, String(word)),
-    html("th", { scope: "row", class: "form", dir: "auto" }, sentence.form(word)),
+    html("th", { scope: "row", class: "form" }, html("bdi", {}, sentence.form(word)), token),
     html("td", {}, select(`tag of ${name}`, tags, tag, (value) => act.setTag(word, value))),
     html("td", {}, heads(sentence, word, name, act)),
     html("td", {}, relation(sentence, word, name, act)),
-    html("td", { class: "sure" }, marks[kind] ?? (certainty === null ? "" : percent(certainty))),
+    html("td", { class: "sure", dir: "ltr" }, marks[kind] ?? (certainty === null ? "" : percent(certainty))),
   ];
   return html("tr", { class: kind, "data-word": word, onfocusin: () => act.select(word, { quiet: true }) }, ...cells);
 }
@@ -92,7 +95,7 @@ function heads(sentence, word, name, act) {
   const head = sentence.head(word);
   const options = [
     ...(head === null ? [html("option", { value: "", selected: true }, "–")] : []),
-    html("option", { value: 0, selected: head === 0 }, "0 root"),
+    html("option", { value: 0, selected: head === 0 }, `${LRM}0 root`),
     ...sentence.forms.flatMap((form, i) =>
       i + 1 === word ? [] : [html("option", { value: i + 1, selected: head === i + 1 }, `${i + 1} ${form}`)],
     ),

@@ -87,13 +87,13 @@ function line(place, state) {
 
 /** The label on its arc; a question mark before one that is doubted, so that the mark needs no colour. */
 function label(place, act) {
-  const { arc, start, end, y, up } = place;
+  const { arc, y, up } = place;
   const text = arc.kind === "doubted" ? `${arc.label}?` : arc.label;
   return svg(
     "text",
     {
       class: `label ${arc.kind}`,
-      x: (start + end) / 2,
+      x: place.name,
       y: up ? y - 5 : y + SIZE.label + 3,
       "font-size": SIZE.label,
       "data-word": arc.word,
