@@ -142,7 +142,9 @@ def damaged(rng: random.Random, question: bytes) -> tuple[str, str, bytes, dict[
     for _ in range(rng.randrange(1, 6)):
         at = rng.randrange(len(body))
         body[at : at + rng.randrange(3)] = bytes(rng.randrange(256) for _ in range(rng.randrange(3)))
-    path = rng.choice(["/process", "/process", "/process?model=%ff", "/weblicht/parse", "/api/parse", "/api/jobs", "/x"])
+    path = rng.choice(
+        ["/process", "/process", "/process?model=%ff", "/weblicht/parse", "/api/parse", "/api/jobs", "/x"]
+    )
     kind = rng.choice([FORM, FORM, "multipart/form-data; boundary=b", "application/json", "text/plain", "", "\x07"])
     if rng.random() < 0.3:
         pieces = [b'{"data": "', b"1\\ta", b"}", b"[", b'"form": "conllu"', b",", b"--b\r\n", b"\r\n", b"\xff", b"\x00"]

@@ -36,7 +36,7 @@ class TagConfig:
     weight_decay: float = 1e-2
     dropout: float = 0.3
     words: int = 4096
-    sentences: int = 2000
+    sentences: int = 1000
 
     def __post_init__(self) -> None:
         if self.steps < 0 or self.words < 1 or self.sentences < 1 or not 0 <= self.dropout < 1:

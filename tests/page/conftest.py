@@ -130,7 +130,13 @@ def browser() -> Iterator[Any]:
     """Chromium without a window."""
     options = webdriver.ChromeOptions()
     options.binary_location, driver = _program(_NAMES[0]), _program(_NAMES[1])
-    for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1300,1000"):
+    for word in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--window-size=1300,1000",
+    ):
         options.add_argument(word)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     tab = webdriver.Chrome(options=options, service=Driver(driver))

@@ -137,9 +137,7 @@ def test_everything_can_be_done_by_keyboard_alone(page: Any, service: Any, model
     assert page.js("return getComputedStyle(document.activeElement).outlineStyle") != "none"
 
 
-def test_corrected_sentences_make_a_parser_while_a_bar_runs(
-    page: Any, service: Any, model: Path, demo: Demo
-) -> None:
+def test_corrected_sentences_make_a_parser_while_a_bar_runs(page: Any, service: Any, model: Path, demo: Demo) -> None:
     known, new = demo("Norwegian", 6), demo("Norwegian", 9)[6:]
     page.fill("".join(s.to_conllu() for s in known))
     assert page.js("document.getElementById('form').value") == "conllu"
@@ -166,7 +164,9 @@ def test_corrected_sentences_make_a_parser_while_a_bar_runs(
     adapted = Parser.from_pretrained(service.service.jobs.folder / "norsk")
     assert adapted.about.language == "no"
     assert adapted.tagger is not None
-    tables = [[cell.text for cell in row.find_elements("css selector", "td")] for row in page.all(".comparison tbody tr")]
+    tables = [
+        [cell.text for cell in row.find_elements("css selector", "td")] for row in page.all(".comparison tbody tr")
+    ]
     old = Parser.from_pretrained(model)
     everyone = [*known, *new]
     pairs = list(zip(old.parse(everyone), adapted.parse(everyone), strict=True))
@@ -344,6 +344,11 @@ def test_texts_stand_out_from_what_is_behind_them(page: Any, scheme: str) -> Non
         for text in ("ink", "soft", "accent", "doubt", "right", "old"):
             assert contrast(text, behind) >= 4.5, (text, behind)
         assert contrast("field", behind) >= 3
-    for text, behind in (("on-accent", "accent"), ("doubt", "doubt-soft"), ("right", "right-soft"), ("accent", "accent-soft")):
+    for text, behind in (
+        ("on-accent", "accent"),
+        ("doubt", "doubt-soft"),
+        ("right", "right-soft"),
+        ("accent", "accent-soft"),
+    ):
         assert contrast(text, behind) >= 4.5, (text, behind)
     assert contrast("ink", "accent-soft") >= 4.5

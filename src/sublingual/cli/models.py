@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sublingual import config as settings
-from sublingual.cli.base import base_parser, language_of, refuse_existing, train_parser
+from sublingual.cli.base import base_parser, language_of, refuse_existing, tagged, train_parser
 from sublingual.cli.common import (
     Device,
     Overwrite,
@@ -146,8 +146,7 @@ def adapt(
         note=f"Adapted with {steps} steps on {len(sentences)} sentences.",
         scores={},
     )
-    parser = _tagged(adapted.parser, sentences, seed)
-    replace(parser, about=about).save_pretrained(out, overwrite=overwrite)
+    replace(tagged(adapted.parser, sentences, seed=seed), about=about).save_pretrained(out, overwrite=overwrite)
     say(f"model in {out}; parse with: sublingual parse {out} IN.conllu OUT.conllu")
 
 
@@ -213,15 +212,6 @@ def _say_adapted(adapted: Adapted) -> None:
         say("the steps did not lower it: this is no adaptation; try higher rates or more steps")
     if adapted.new_labels:
         say(f"new labels, each started from its base relation: {', '.join(adapted.new_labels)}")
-
-
-def _tagged(parser: Parser, sentences: list[Sentence], seed: int) -> Parser:
-    """The parser, which also learns parts of speech from the sentences that have them."""
-    from sublingual.tagging import n_tagged, with_tagger
-
-    if n := n_tagged(sentences):
-        say(f"learning parts of speech as well (UPOS of {n} words); the trees stay the same")
-    return with_tagger(parser, sentences, seed=seed)
 
 
 def _described(support: str, sentences: list[Sentence]) -> dict[str, object]:
