@@ -16,6 +16,7 @@ from sublingual.data.conllu import Sentence
 from sublingual.data.tags import INDEX
 from sublingual.errors import ConfigError
 from sublingual.model.tagger import Tagger
+from sublingual.model.weights import restricted_
 from sublingual.parsing import BUDGET, Parser
 from sublingual.runtime import forked_random
 
@@ -80,14 +81,14 @@ def _features(
     network = parser.network.eval()
     found: list[list[Tensor]] = []
     tags: list[int] = []
-    for run in micro_batches(network.encode(sentences, gold=False), budget=BUDGET):
-        batch = pack(run).to(network.device)
-        gates = None if parser.gates is None else parser.gates.to(batch.pieces.device).expand(len(batch), -1, -1)
-        own = [INDEX.get(tag, _UNKNOWN) for encoded in run for tag in encoded.sentence.upos]
-        known = torch.tensor([tag != _UNKNOWN for tag in own], device=network.device)
-        with torch.no_grad():
-            found.append([layer[known] for layer in network(batch, gates).layers])
-        tags += [tag for tag in own if tag != _UNKNOWN]
+    with torch.no_grad(), restricted_(network, parser.gates) as gates:
+        for run in micro_batches(network.encode(sentences, gold=False), budget=BUDGET):
+            batch = pack(run).to(network.device)
+            own = [INDEX.get(tag, _UNKNOWN) for encoded in run for tag in encoded.sentence.upos]
+            known = torch.tensor([tag != _UNKNOWN for tag in own], device=network.device)
+            expanded = None if gates is None else gates.to(network.device).expand(len(batch), -1, -1)
+            found.append([layer[known] for layer in network(batch, expanded).layers])
+            tags += [tag for tag in own if tag != _UNKNOWN]
     layers = [torch.cat([run[i] for run in found]) for i in range(len(found[0]))]
     return layers, torch.tensor(tags, device=network.device)
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import torch
 
+from sublingual.model.checkpoint import About
 from sublingual.model.encoder import load_encoder
 from sublingual.model.parser import ParserConfig, new_parser
-from sublingual.model.checkpoint import About
 from sublingual.parsing import Parser
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: no browser tests")

@@ -77,23 +77,26 @@ def _others(probabilities: np.ndarray, head: int | None) -> list[tuple[int, floa
 
 
 def of_subnetworks(parser: Parser, offer: Offer) -> dict[str, Any]:
-    """Returns the model's gates, and its languages' subnetworks: the most similar first, where the language is known."""
+    """Returns the model's gates, and its languages' subnetworks: the most similar first, where the language is known.
+
+    Subnetworks of single weights have no map: they are left out.
+    """
     encoder = parser.network.encoder
-    own = None if parser.gates is None else _rows(parser.gates)
+    own = _rows(parser.gates) if isinstance(parser.gates, Tensor) else None
+    gates = {code: subnet for code, subnet in parser.subnetworks.items() if isinstance(subnet, Tensor)}
     return {
         "layers": encoder.n_layers,
         "attention_heads": encoder.n_attention_heads,
         "language": offer.language,
         "own": own,
         "neighbours": [
-            {"code": code, "name": name, "similarity": similarity, "gates": _rows(parser.subnetworks[code])}
-            for code, name, similarity in _ranked(parser, offer)
+            {"code": code, "name": name, "similarity": similarity, "gates": _rows(gates[code])}
+            for code, name, similarity in _ranked([*gates], offer)
         ],
     }
 
 
-def _ranked(parser: Parser, offer: Offer) -> list[tuple[str, str, float | None]]:
-    codes = [*parser.subnetworks]
+def _ranked(codes: list[str], offer: Offer) -> list[tuple[str, str, float | None]]:
     if not codes:
         return []
     try:
