@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +13,11 @@ from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from sublingual.cli.common import Json, Ud, bar, counting, refuse_unwritable, say, table
 from sublingual.data import releases, treebanks
+from sublingual.data.embedded import embedded_folder
 from sublingual.data.facts import Pieces
 from sublingual.data.facts import facts as facts_of
 from sublingual.data.textfiles import write_text
+from sublingual.errors import DataError
 
 app = typer.Typer(help="Universal Dependencies on this machine.", no_args_is_help=True)
 Release = Annotated[str | None, typer.Option("--release", help="Number of the UD release.")]
@@ -90,6 +93,17 @@ def _shown(row: treebanks.Row) -> list[object]:
         *splits,
         sum(s.words for s in row.sizes.values()),
     ]
+
+
+@app.command()
+def embedded(
+    out: Annotated[Path, typer.Argument(help="Folder to make.")],
+) -> None:
+    """Copy the ten embedded toy treebanks into a folder laid out like a UD release, to try things with."""
+    if out.exists():
+        raise DataError(f"{out} is there already; choose another folder")
+    shutil.copytree(embedded_folder(), out)
+    say(f"toy treebanks in {out}: no score on them is comparable with one on a real treebank")
 
 
 @app.command()
