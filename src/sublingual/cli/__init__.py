@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -22,10 +23,12 @@ from sublingual.cli import (
     scores,
     serve,
     stage2,
+    study,
     subnetworks,
     tables,
     testing,
 )
+from sublingual.cli.common import end_with
 from sublingual.errors import SublingualError
 
 app = typer.Typer(
@@ -50,6 +53,7 @@ app.command("test")(testing.score)
 app.command("evaluate")(scores.evaluate)
 app.command("compare")(scores.compare)
 app.command("table")(tables.tables)
+app.add_typer(study.app, name="study")
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 
@@ -79,6 +83,8 @@ def main() -> None:
 
     Exit codes: 1 for faults of data and models, 2 for settings and usage, 130 after Ctrl-C (typer's doing).
     """
+    if engine := os.environ.get("SUBLINGUAL_ENGINE"):
+        end_with(int(engine))
     try:
         app()
     except SublingualError as fault:

@@ -35,6 +35,7 @@ def fewshot(
     treebanks: Annotated[list[str], typer.Argument(help="UD treebanks to test on.")],
     records: Annotated[Path | None, typer.Option("--records", help="File to append one JSON line a run to.")] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Number of support sets, seeds 0, 1, ...")] = 5,
+    first_seed: Annotated[int, typer.Option("--first-seed", min=0, help="Seed of the first support set.")] = 0,
     n: Annotated[int, typer.Option("-n", min=1, help="Sentences in a support set.")] = SUPPORT_SIZE,
     keep_repeated: Annotated[
         bool, typer.Option("--keep-repeated", help="Also score sentences with the words of a support sentence.")
@@ -84,7 +85,7 @@ def fewshot(
             for record in run(
                 parser,
                 bank,
-                seeds=range(seeds),
+                seeds=range(first_seed, first_seed + seeds),
                 config=chosen,
                 n=n,
                 keep_repeated=keep_repeated,

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
 import os
 import shutil
-import socket
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -22,37 +18,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sublingual.errors import TrainingError
+from sublingual.locks import only_run_in as only_run_in  # which each run's folder is held by
 
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
-LOCK = "lock"
 _log = logging.getLogger(__name__)
-
-
-@contextmanager
-def only_run_in(folder: Path) -> Iterator[None]:
-    """Holds the folder for this process. Raises TrainingError that names the holder where another run is in it.
-
-    The system frees the lock when its process ends, however that comes: none is left over by a kill.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / LOCK).open("a+", encoding="utf-8")
-    except OSError as fault:
-        raise TrainingError(f"{folder}: no run can be kept here ({fault}); choose another folder") from fault
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as fault:
-            file.seek(0)
-            holder = file.read().strip() or "it does not say which"
-            raise TrainingError(
-                f"{folder}: another run is in this folder ({holder}); wait for it, or choose another folder"
-            ) from fault
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
-        file.flush()
-        yield
 
 
 class Metrics:
