@@ -15,7 +15,7 @@ def test_scales_name_systems_that_there_are(scale: str) -> None:
     chosen = study(scale)
     assert chosen.scale == scale
     for group in chosen.groups.values():
-        for name in (*group.systems, *group.beside):
+        for name in group.systems:
             assert system(name).name == name
 
 

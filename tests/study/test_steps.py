@@ -52,7 +52,11 @@ def test_smoke_has_the_way_of_the_paper() -> None:
     tested = found["test-nonep-static-0-others"]
     assert tested.inputs == ("models/nonep-static-0", "choices/nonep-adapt.json")
     assert tested.outputs == ("records/nonep-static-0/others.jsonl",)
-    assert set(tested.outputs) <= set(found["table-main-system-csv"].inputs)
+    assert set(tested.outputs) <= set(found["table-system-csv"].inputs)
+    assert "records/nonep-static-0/others-random.jsonl" in found["table-ablation-csv"].inputs
+    assert "records/nonep-static-0/others-random.jsonl" not in found["table-system-csv"].inputs
+    assert "models/meta-full-0.run/conflicts.json" in found["table-conflict-csv"].inputs
+    assert "figure-curve-svg" not in found
 
 
 def test_the_paper_finds_28_subnetworks_and_tests_86_treebanks_with_each_parser() -> None:
@@ -88,29 +92,32 @@ def test_points_differ_in_their_rates_alone() -> None:
 
 
 def changed_by(before: Study, after: Study) -> set[str]:
+    """The steps whose keys differ, but for what reports on all of them."""
     old, new = (keys(steps(each, ud=None)) for each in (before, after))
-    return {name for name in new if old.get(name) != new[name]}
+    changed = {name for name in new if old.get(name) != new[name]}
+    return {name for name in changed if not name.startswith(("table-", "figure-", "report"))}
+
+
+META = {"meta-full-0", "meta-dynamic-0", "own-meta-full-0", "own-meta-dynamic-0"}
+META |= {"test-meta-full-0-others", "test-meta-dynamic-0-others"}
 
 
 def test_a_changed_setting_changes_the_keys_of_what_depends_on_it_alone() -> None:
     before = study("smoke")
-    meta = changed_by(before, study("smoke", words=("meta.set=[steps=3, batch=6, inner.steps=2]",)))
-    assert meta == {
-        *(
-            f"{way}meta-{gates}-0{end}"
-            for gates in ("full", "dynamic")
-            for way, end in (("", ""), ("own-", ""), ("test-", "-others"))
-        ),
-        *(f"table-main-{by}-{form}" for by in ("system", "treebank") for form in ("csv", "md", "latex")),
-    }
-    assert {n for n in changed_by(before, study("smoke", words=("tests.cap=5",))) if "-" in n} == {
-        name
-        for name in keys(steps(before, ud=None))
-        if name.startswith(("test-", "own-", "table-", "choice-")) or name.startswith("nonep-")
-    }  # the validation tests are tests: what is chosen by them may be another
+    assert changed_by(before, study("smoke", words=("meta.set=[steps=3, batch=6, inner.steps=2]",))) == META
+    every = {n for n in keys(steps(before, ud=None)) if not n.startswith(("table-", "figure-", "report"))}
+    # The validation tests are tests: what is chosen by them may be another.
+    untouched = {n for n in every if n.startswith(("stage1-", "heads-", "point-", "meta-", "facts"))}
+    assert changed_by(before, study("smoke", words=("tests.cap=5",))) == every - untouched
     assert changed_by(before, study("smoke", words=("cost.meta=1", "cores=1", "memory_mb=1"))) == set()
-    everything = changed_by(before, study("smoke", words=("stage1.set=[finetune.steps=3]",)))
-    assert everything == set(keys(steps(before, ud=None)))
+    assert changed_by(before, study("smoke", words=("stage1.set=[finetune.steps=3]",))) == every - {"facts"}
+
+
+def test_tables_change_with_what_they_are_made_of() -> None:
+    old, new = (keys(steps(study("smoke", words=words), ud=None)) for words in ((), ("meta.set=[steps=3]",)))
+    changed = {name for name in new if old[name] != new[name]}
+    assert {"table-system-csv", "table-conflict-md", "figure-changes-svg", "report"} <= changed
+    assert not {"table-data-csv", "figure-overlap-svg"} & changed
 
 
 def test_a_changed_preset_changes_the_keys_of_what_names_it(tmp_path: Path) -> None:
@@ -120,32 +127,23 @@ def test_a_changed_preset_changes_the_keys_of_what_names_it(tmp_path: Path) -> N
     old = keys(steps(chosen, ud=None))
     preset.write_text("steps = 4\n")
     new = keys(steps(chosen, ud=None))
-    assert {name for name in new if old[name] != new[name] and not name.startswith("table-")} == {
-        f"{way}meta-{gates}-0{end}"
-        for gates in ("full", "dynamic")
-        for way, end in (("", ""), ("own-", ""), ("test-", "-others"))
-    }
+    changed = {name for name in new if old[name] != new[name]}
+    assert {name for name in changed if not name.startswith(("table-", "figure-", "report"))} == META
 
 
-def test_a_new_treebank_redoes_no_model() -> None:
-    tests = ("tests.treebanks=[UD_Swedish-Demo, UD_Turkish-Demo, UD_Faroese-OFT]",)
-    assert changed_by(study("smoke"), study("smoke", words=tests)) == {
-        f"test-{model}-0-no{way}"
-        for model, way in [
-            (m, "") for m in ("nonep-full", "nonep-static", "nonep-dynamic", "meta-full", "meta-dynamic")
-        ]
-        + [("nonep-static", "-random")]
-    } | {name for name in keys(steps(study("smoke"), ud=None)) if name.startswith("table-")}
+def test_a_new_treebank_redoes_no_model_and_no_other_test() -> None:
+    words = ("tests.treebanks=[UD_Swedish-Demo, UD_Turkish-Demo, UD_Faroese-OFT]",)
+    models = ("nonep-full", "nonep-static", "nonep-dynamic", "meta-full", "meta-dynamic")
+    new = {*(f"test-{model}-0-no" for model in models), "test-nonep-static-0-no-random", "facts"}
+    assert changed_by(study("smoke"), study("smoke", words=words)) == new
 
 
-def test_supports_of_several_sizes_share_a_reserve_and_have_no_table() -> None:
-    words = ("groups.curve={systems: [nonep-full], sizes: [5, 10]}",)
-    found = by_name(study("smoke", words=words))
-    assert (
-        found["test-nonep-full-0-others-5"].command[-11:-7] == ("-n", "5", "--reserve", "10")
-        or "--reserve" in found["test-nonep-full-0-others-5"].command
-    )
-    assert not any(name.startswith("table-curve") for name in found)
+def test_supports_of_several_sizes_share_a_reserve() -> None:
+    found = by_name(study("smoke", words=("groups.curve={systems: [nonep-full], sizes: [5, 10]}",)))
+    command = " ".join(found["test-nonep-full-0-others-5"].command)
+    assert "-n 5 --reserve 10 --seeds 2 --first-seed 0" in command
+    assert "records/nonep-full-0/others-5.jsonl" in found["figure-curve-svg"].inputs
+    assert "records/nonep-full-0/others-5.jsonl" not in found["table-ablation-csv"].inputs
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from sublingual.data.embedded import embedded_folder
 from sublingual.data.releases import ud_folder
 from sublingual.errors import DataError, TrainingError
 from sublingual.study.config import EMBEDDED, Study, study
-from sublingual.study.steps import Step, steps
+from sublingual.study.steps import PAGE, Step, steps, targets
 
 if TYPE_CHECKING:
     from sublingual.study.engine import Outcome
@@ -37,6 +36,9 @@ def run(
     profile: Annotated[
         str | None, typer.Option("--profile", help="slurm, kubernetes, or a folder with a Snakemake profile.")
     ] = None,
+    groups: Annotated[
+        list[str] | None, typer.Option("--group", help="Only what this group of systems needs; may be repeated.")
+    ] = None,
     words: Words = None,
     ud: Ud = None,
 ) -> None:
@@ -46,14 +48,17 @@ def run(
     chosen = study(scale, words=tuple(words or ()))
     folder, release = _folder(out, scale), _release(chosen, ud, needed=not dry)
     graph = steps(chosen, ud=release)
-    reasons = engine.to_do(chosen, release, folder)
+    wanted = targets(chosen, groups or ()) if groups else []
+    reasons = engine.to_do(chosen, release, folder, wanted=wanted)
     todo = [step for step in graph if step.name in reasons]
     if dry:
         table(["step", "kind", "minutes", "why"], [[s.name, s.kind, _minutes(s), reasons[s.name]] for s in todo])
     _say_budget(graph, todo, chosen, cores or chosen.cores)
     if dry or not todo:
         return
-    outcome = engine.run(chosen, release, folder, steps=graph, cores=cores or chosen.cores, profile=profile, say=say)
+    outcome = engine.run(
+        chosen, release, folder, steps=graph, cores=cores or chosen.cores, wanted=wanted, profile=profile, say=say
+    )
     _say_outcome(outcome, graph, folder)
 
 
@@ -73,16 +78,18 @@ def status(scale: Scale = "smoke", out: Out = None) -> None:
 
 @app.command()
 def report(scale: Scale = "smoke", out: Out = None) -> None:
-    """Make the tables of a study from the records that are there, complete or not."""
+    """Make the report of a study from the results that are there, complete or not."""
+    from sublingual.cli.figures import report as page
     from sublingual.study import engine  # slow to import
 
     folder = _folder(out, scale)
     chosen, release = engine.read_plan(folder / engine.PLAN)
-    for step in steps(chosen, ud=release):
-        there = [path for path in step.inputs if (folder / path).is_file()]
-        if step.kind == "table" and there:
-            _print_anew(step, set(step.inputs) - set(there), folder)
-            say(f"{folder / step.outputs[0]}: {len(there)} of {len(step.inputs)} files of records")
+    of_all = next(step for step in steps(chosen, ud=release) if step.kind == "report")
+    there = [folder / path for path in of_all.inputs if (folder / path).is_file()]
+    if not there:
+        raise DataError(f"{folder} has no results yet; get some: sublingual study run --out {folder}")
+    say(f"{len(there)} of {len(of_all.inputs)} files of results are there")
+    page([*there, folder / PAGE])
 
 
 @app.command()
@@ -158,15 +165,3 @@ def _last_line(log: Path) -> str:
 def _log(folder: Path, step: Step, reasons: dict[str, str]) -> str:
     """The log of a step that was begun and is not done."""
     return step.log if step.name in reasons and (folder / step.log).is_file() else ""
-
-
-def _print_anew(step: Step, missing: set[str], folder: Path) -> None:
-    """Calls the step's command without the files that are not there."""
-    command = ["sublingual", *(word for word in step.command if word not in missing)]
-    path = folder / step.outputs[0]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        say(f"{step.name}: {done.stderr.strip()}")
-        return
-    path.write_text(done.stdout, encoding="utf-8")

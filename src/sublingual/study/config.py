@@ -77,11 +77,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class Group:
-    """Systems of one table. `seeds`: training seeds, None for the study's own number.
+    """Systems that are tested alike; those of the first group are the study's subject.
 
-    `fewshot`: tested few-shot on the `treebanks` (none: those of the tests), in the subnetwork that `transfer` chooses, with
-    support sets of these `sizes` (none: that of the tests; several are nested and score the same sentences). `own`: tested
-    without adaptation on the training languages (Table 4, Figure 3). `beside`: systems of other groups in the same table.
+    `seeds`: training seeds, None for the study's own number. `fewshot`: tested few-shot on the `treebanks` (none: those of
+    the tests), in the subnetwork that `transfer` chooses, with support sets of these `sizes` (none: that of the tests;
+    several are nested and score the same sentences). `own`: tested without adaptation on the training languages (Table 4,
+    Figure 3).
     """
 
     systems: tuple[str, ...]
@@ -91,7 +92,6 @@ class Group:
     transfer: str = "nearest"
     treebanks: tuple[str, ...] = ()
     sizes: tuple[int, ...] = ()
-    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

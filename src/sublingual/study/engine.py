@@ -57,15 +57,15 @@ def read_plan(path: Path) -> tuple[Study, Path | None]:
     return from_mapping(Study, plan["study"], source=str(path)), None if plan["ud"] is None else Path(plan["ud"])
 
 
-def to_do(study: Study, ud: Path | None, folder: Path) -> dict[str, str]:
+def to_do(study: Study, ud: Path | None, folder: Path, *, wanted: Sequence[str] = ()) -> dict[str, str]:
     """Returns the reason why each step that is not done is to do, by its name: a dry run, which changes nothing.
 
-    Raises ConfigError with the engine's words where it cannot plan.
+    `wanted`: the files to be had (none: all). Raises ConfigError with the engine's words where it cannot plan.
     """
     with tempfile.TemporaryDirectory() as elsewhere:
         plan = write_plan(Path(elsewhere), study, ud)
         there = folder if folder.is_dir() else Path(elsewhere)
-        outcome = _snakemake(there, plan, ["--dry-run", "--cores", "1"], lambda _: None)
+        outcome = _snakemake(there, plan, [*wanted, "--dry-run", "--cores", "1"], lambda _: None)
     if not outcome.ok:
         raise ConfigError("the engine could not plan the study: " + " ".join(outcome.complaints))
     return outcome.to_do
@@ -78,6 +78,7 @@ def run(
     *,
     steps: Sequence[Step],
     cores: int,
+    wanted: Sequence[str] = (),
     profile: str | None = None,
     say: Callable[[str], None],
 ) -> Outcome:
@@ -90,7 +91,7 @@ def run(
         plan = write_plan(folder, study, ud)
         clear_stale_work(folder, steps)
         where = ["--profile", str(_profile(profile)), "--jobs", "100"] if profile else []
-        return _snakemake(folder, plan, [*where, "--cores", str(cores)], say)
+        return _snakemake(folder, plan, [*wanted, *where, "--cores", str(cores)], say)
 
 
 def clear_stale_work(folder: Path, steps: Sequence[Step]) -> None:
@@ -138,7 +139,7 @@ def _snakemake(folder: Path, plan: Path, options: Sequence[str], say: Callable[[
     ]
     before = Path.cwd()
     with _listening(outcome, say, silent="--dry-run" in options):
-        parser, args = parse_args([*argv, "--quiet", "all", *options])
+        parser, args = parse_args(argv)
         try:
             outcome.ok = args_to_api(args, parser)
         finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
@@ -20,6 +21,30 @@ from sublingual.study.config import Choice, Group, Kind, Loop, Settings, Study
 from sublingual.subnetworks.systems import System, system
 
 SUFFIXES: dict[Kind, str] = {"heads": ".json", "weights": ".safetensors"}
+RESULTS = ("fewshot", "own", "facts", "table", "figure", "report")
+FACTS, PAGE = "facts.jsonl", "report.html"
+# Of what each table and figure is made; where there is nothing of the first, it is not.
+TABLES = {
+    "system": ("main", "facts"),
+    "treebank": ("main", "facts"),
+    "label": ("main", "facts"),
+    "label-list": ("main", "facts"),
+    "language": ("own",),
+    "conflict": ("conflicts",),
+    "ablation": ("all", "own"),
+    "factor": ("main", "facts"),
+    "paper": ("main", "facts"),
+    "data": ("facts",),
+    "training": ("main", "facts"),
+}
+FIGURES = {
+    "changes": ("main", "facts"),
+    "factors": ("main", "facts"),
+    "masks": ("own", "all"),
+    "subnetworks": ("heads",),
+    "overlap": ("heads",),
+    "curve": ("curve",),
+}
 FORMATS = {"csv": "csv", "md": "md", "latex": "tex"}
 
 
@@ -56,6 +81,16 @@ def steps(study: Study, *, ud: Path | None) -> list[Step]:
     return list({step.name: step for step in _Graph(study, ud).steps()}.values())
 
 
+def targets(study: Study, names: Sequence[str]) -> list[str]:
+    """Returns the records that these groups are for; all results where none is named. ConfigError for an unknown group."""
+    graph = _Graph(study, None)
+    for name in names:
+        if name not in study.groups:
+            raise ConfigError(f"unknown group {name!r}; the study has {', '.join(study.groups)}")
+    found = [step for name in names for step in graph.group(study.groups[name])] if names else graph.steps()
+    return list(dict.fromkeys(path for step in found if step.kind in RESULTS for path in step.outputs))
+
+
 def keys(steps: Sequence[Step]) -> dict[str, str]:
     """Returns a key for each step by name: it changes with the step's command and settings and with those of all before it."""
     made: dict[str, str] = {}
@@ -73,16 +108,21 @@ class _Graph:
     def __init__(self, study: Study, ud: Path | None) -> None:
         self.study, self.ud = study, ud
         self.threads = ("--threads", str(study.threads))
+        self.files = cache(self._files)  # which looks into folders
+        self.subnetworks = cache(self._subnetworks)
 
     def steps(self) -> Iterator[Step]:
         for name in self.study.choices:
             yield from self.choice(name)
         for group in self.study.groups.values():
-            for seed in self.seeds(group):
-                for name in group.systems:
-                    yield from self.system(name, seed)
-                    yield from self.tests(group, name, seed)
-        yield from self.tables()
+            yield from self.group(group)
+        yield from self.reporting()
+
+    def group(self, group: Group) -> Iterator[Step]:
+        for seed in self.seeds(group):
+            for name in group.systems:
+                yield from self.system(name, seed)
+                yield from self.tests(group, name, seed)
 
     def seeds(self, group: Group) -> range:
         return range(group.seeds or self.study.seeds)
@@ -103,10 +143,9 @@ class _Graph:
             work=f"models/stage1-{seed}.run",
         )
 
-    def subnetworks(self, kind: Kind) -> Iterator[Step]:
-        for treebank in self.study.training_treebanks():
-            for seed in range(self.study.finding.seeds):
-                yield self.subnetwork(treebank, kind, seed)
+    def _subnetworks(self, kind: Kind) -> tuple[Step, ...]:
+        banks, seeds = self.study.training_treebanks(), range(self.study.finding.seeds)
+        return tuple(self.subnetwork(treebank, kind, seed) for treebank in banks for seed in seeds)
 
     def subnetwork(self, treebank: str, kind: Kind, seed: int) -> Step:
         c, code = self.study.finding, resolve(treebank).code
@@ -119,7 +158,7 @@ class _Graph:
             f"{kind}-{code}-{seed}",
             "subnetwork",
             ("subnetwork", "find", folder, treebank, "--seed", str(seed), *start, *of_kind, *said, *self.threads),
-            (*(["models/stage1-0"] if c.start == "stage1" else []), *self.files([treebank], "train", "dev")),
+            (*(["models/stage1-0"] if c.start == "stage1" else []), *self.files((treebank,), "train", "dev")),
             (f"{folder}/{code}-{seed}{SUFFIXES[kind]}",),
             _preset(chosen),
             self.study.cost.start + (self.study.cost.heads if kind == "heads" else self.study.cost.weights),
@@ -130,7 +169,7 @@ class _Graph:
         """The steps of so many epochs: of the sentences that the paper prints, or else of those that are there."""
         entry = entry_of(treebank)
         printed = None if entry is None else entry.printed_sizes
-        n = printed[0] if printed else sum(count(Path(path)).sentences for path in self.files([treebank], "train"))
+        n = printed[0] if printed else sum(count(Path(path)).sentences for path in self.files((treebank,), "train"))
         return self.study.finding.epochs * -(-n // 20)
 
     def system(self, name: str, seed: int) -> Iterator[Step]:
@@ -155,7 +194,7 @@ class _Graph:
     def stage2(
         self, name: str, model: str, seed: int, said: tuple[str, ...], inputs: tuple[str, ...], preset: str
     ) -> Step:
-        row, kind, banks = system(name), _kind(name), self.study.training_treebanks()
+        row, kind, banks = _row(name), _kind(name), self.study.training_treebanks()
         command = "meta" if row.loop == "meta" else "joint"
         found = ("--subnetworks", f"subnetworks/{kind}") if kind else ()
         gates = name.partition("-")[2]
@@ -178,7 +217,7 @@ class _Graph:
         )
 
     def loop(self, name: str) -> Loop:
-        return self.study.meta if system(name).loop == "meta" else self.study.joint
+        return self.study.meta if _row(name).loop == "meta" else self.study.joint
 
     def compared(self, name: str) -> tuple[str, ...]:
         """The six systems of Table 1 are those of Table 5."""
@@ -289,34 +328,64 @@ class _Graph:
 
     # Reporting.
 
-    def tables(self) -> Iterator[Step]:
-        for name in self.study.groups:
-            records = self.records(name)
-            for by in ("system", "treebank") if records and not self.study.groups[name].sizes else ():
-                for form, ending in FORMATS.items():
-                    base = ("--base", "full") if self.has_full(name) else ()
-                    command = ("table", *records, "--by", by, *base, "--format", form)
-                    out = (f"tables/{name}-{by}.{ending}",)
-                    yield Step(f"table-{name}-{by}-{form}", "table", command, tuple(records), out, printed=True)
+    def reporting(self) -> Iterator[Step]:
+        """Facts of the treebanks, then tables, figures and the page, each from the files that it speaks of."""
+        c = self.study
+        banks = tuple(dict.fromkeys((*c.stage1.treebanks, *c.training_treebanks(), *c.test_treebanks())))
+        yield Step(
+            "facts",
+            "facts",
+            ("data", "facts", FACTS, *banks, "--encoder", c.encoder),
+            self.files(banks, "train", "dev", "test"),
+            (FACTS,),
+            seconds=c.cost.start + len(banks),
+        )
+        files = self.results()
+        for by, names in TABLES.items():
+            found = [path for name in names for path in files[name]]
+            for form, ending in FORMATS.items() if all(files[name] for name in names[:1]) else ():
+                command = ("table", *found, "--by", by, "--base", "full", "--format", form)
+                yield Step(
+                    f"table-{by}-{form}", "table", command, tuple(found), (f"tables/{by}.{ending}",), printed=True
+                )
+        for name, needed in FIGURES.items():
+            found = [path for each in needed for path in files[each]]
+            for ending in ("svg", "pdf") if all(files[each] for each in needed[:1]) else ():
+                out = f"figures/{name}.{ending}"
+                yield Step(
+                    f"figure-{name}-{ending}", "figure", ("figure", name, *found, "--out", out), tuple(found), (out,)
+                )
+        found = list(dict.fromkeys(path for each in files.values() for path in each))
+        yield Step("report", "report", ("report", *found, PAGE), tuple(found), (PAGE,))
 
-    def records(self, name: str) -> list[str]:
-        """The few-shot records of a group and of the systems beside it."""
-        group, found = self.study.groups[name], []
-        for each in (group, *(other for other in self.study.groups.values() if other is not group)):
-            for seed in self.seeds(each) if each.fewshot else ():
-                for model in each.systems if each is group else [s for s in each.systems if s in group.beside]:
-                    found += [records for records, _, _ in self.divided(each, f"{model}-{seed}")]
-        return list(dict.fromkeys(found))
+    def results(self) -> dict[str, list[str]]:
+        """The files that tables and figures are made from, by what they hold."""
+        found: dict[str, list[str]] = {name: [] for name in ("main", "all", "own", "curve", "conflicts", "heads")}
+        groups = list(self.study.groups.values())
+        for group in groups:
+            for step in self.group(group):
+                own = step.outputs[0]
+                if step.kind == "fewshot":
+                    found["curve" if group.sizes else "all"].append(own)
+                    if group is groups[0]:
+                        found["main"].append(own)
+                elif step.kind == "own":
+                    found["own"].append(own)
+                elif step.kind == "subnetwork" and own.endswith(SUFFIXES["heads"]):
+                    found["heads"].append(own)
+                found["conflicts"] += [path for path in step.outputs if path.endswith("conflicts.json")]
+        return {name: list(dict.fromkeys(paths)) for name, paths in found.items()} | {"facts": [FACTS]}
 
-    def has_full(self, name: str) -> bool:
-        group = self.study.groups[name]
-        return any(each.endswith("-full") for each in (*group.systems, *group.beside))
-
-    def files(self, names: Sequence[str], *splits: Split) -> tuple[str, ...]:
+    def _files(self, names: tuple[str, ...], *splits: Split) -> tuple[str, ...]:
         """The treebanks' files of these splits."""
         if self.ud is None:
             return ()
         return tuple(str(path) for name in names for split in splits for path in find(self.ud, name).files(split))
+
+
+@cache
+def _row(name: str) -> System:
+    return system(name)
 
 
 def _said(settings: Settings) -> tuple[str, ...]:
@@ -337,7 +406,7 @@ def _preset(settings: Settings) -> str:
 
 def _kind(name: str) -> Kind | None:
     """Which subnetworks a system needs to be trained, if any."""
-    row: System = system(name)
+    row = _row(name)
     if row.gates == "full" or row.start == "random":
         return None
     return row.kind
