@@ -19,6 +19,9 @@ from sublingual.data.conllu import Sentence, read_conllu
 if TYPE_CHECKING:
     from sublingual.model.parser import BiaffineParser
 
+os.environ["HF_HUB_OFFLINE"] = (
+    "1"  # read when the library is imported, here and in child processes: no test asks the Hub
+)
 settings.register_profile("no deadline", deadline=None)  # the machine decides how long an example takes
 settings.load_profile("no deadline")
 torch.set_num_threads(1)  # two OpenMP threads wait for each other when other jobs run

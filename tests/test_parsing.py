@@ -20,6 +20,7 @@ from sublingual import parsing
 from sublingual.data.batches import pack
 from sublingual.data.conllu import Sentence, parse_conllu, write_conllu
 from sublingual.errors import ConfigError, ModelError
+from sublingual.model import hub
 from sublingual.model.parser import BiaffineParser
 from sublingual.parsing import Parser, parse
 
@@ -278,7 +279,8 @@ def test_a_parser_is_short_to_use(network: BiaffineParser, mixed: list[Sentence]
 
 def test_a_model_that_is_nowhere_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelError, match="no folder 'nobody/no-such-parser' here, and the Hub gave no such model"):
+    reason = "it cannot be reached, and its cache has none of that name"
+    with pytest.raises(ModelError, match=f"no folder 'nobody/no-such-parser' here, and the Hub gave .*{reason}"):
         Parser.from_pretrained("nobody/no-such-parser")
 
 
@@ -292,7 +294,14 @@ def test_a_model_on_the_hub_is_fetched(
 ) -> None:
     Parser(network).save_pretrained(tmp_path / "cache")
     asked: list[str] = []
-    monkeypatch.setattr(parsing, "snapshot_download", lambda name: asked.append(name) or str(tmp_path / "cache"))
+
+    def fetched(name: str, *, local_files_only: bool) -> str:
+        assert not local_files_only
+        asked.append(name)
+        return str(tmp_path / "cache")
+
+    monkeypatch.setattr(parsing, "snapshot_download", fetched)
+    monkeypatch.setattr(hub, "is_reachable", lambda: True)
     assert Parser.from_pretrained("someone/parser").parse(mixed[:3]) == parse(network, mixed[:3])
     assert asked == ["someone/parser"]
 

@@ -12,13 +12,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sublingual.comparison import Difference, compare
 from sublingual.data.conllu import Sentence
+from sublingual.data.embedded import WARNING
 from sublingual.drawing import boxed
 from sublingual.languages import Neighbour
 from sublingual.scoring import Score, score, sentence_counts, signature
 from sublingual.subnetworks.gates import Subnetwork
 from sublingual.subnetworks.heatmap import heat_map
 
-WARNING = "Made from embedded toy treebanks; not comparable with scores on real treebanks."
 _SHOWN_WORDS = 12
 _CURVE = (260.0, 70.0)  # width and height in CSS pixels
 

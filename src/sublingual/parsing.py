@@ -19,6 +19,7 @@ from sublingual.decoding import decode_batch, decode_labels
 from sublingual.errors import ModelError
 from sublingual.model import checkpoint
 from sublingual.model.checkpoint import About
+from sublingual.model.hub import only_cached
 from sublingual.model.parser import BiaffineParser, Scores
 from sublingual.model.weights import Subnet, WeightMask, refuse_unfit, restricted_
 from sublingual.runtime import autocast
@@ -207,11 +208,14 @@ class Parser:
 def _local(name: str | Path) -> Path:
     if Path(name).exists():
         return Path(name)
+    unreachable = False
     try:
-        return Path(snapshot_download(str(name)))
+        unreachable = only_cached(str(name))
+        return Path(snapshot_download(str(name), local_files_only=unreachable))
     except (OSError, ValueError) as fault:
+        reason = "it cannot be reached, and its cache has none of that name" if unreachable else _first_line(fault)
         raise ModelError(
-            f"no folder {str(name)!r} here, and the Hub gave no such model ({_first_line(fault)}); give the folder of a model, "
+            f"no folder {str(name)!r} here, and the Hub gave no such model ({reason}); give the folder of a model, "
             f"or a Hub name and a connection to it"
         ) from fault
 

@@ -117,7 +117,7 @@ def test_a_fault_is_one_line_on_stderr_and_an_exit_code(
     assert "Traceback" not in ran.err
 
 
-def _offline(name: str) -> str:
+def _offline(name: str, *, local_files_only: bool) -> str:
     raise OSError(f"no connection for {name}")
 
 

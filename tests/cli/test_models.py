@@ -21,7 +21,7 @@ from sublingual.adaptation import AdaptConfig, adapt
 from sublingual.cli import base
 from sublingual.data.conllu import Sentence, read_conllu
 from sublingual.data.downloads import sha256_of
-from sublingual.data.embedded import embedded
+from sublingual.data.embedded import WARNING, embedded
 from sublingual.languages import nearest
 from sublingual.model.parser import ParserConfig
 from sublingual.parsing import Parser
@@ -573,13 +573,16 @@ def test_enhanced_dependencies_are_kept_with_a_note_or_dropped(run: Run, model: 
 
 
 def test_windows_line_ends_are_read_and_written_as_lf(
-    run: Run, model: Path, conllu: Write, english: list[Sentence], caplog: pytest.LogCaptureFixture
+    run: Run, model: Path, conllu: Write, english: list[Sentence]
 ) -> None:
     text = "".join(s.to_conllu() for s in english[:5])
     unix = run("parse", model, conllu(text))
     windows = run("parse", model, conllu(text.replace("\n", "\r\n")))
     assert windows.raw == unix.raw
-    assert "CR LF" in caplog.text
+    assert (
+        "file.conllu:1: warning: lines end with CR LF (Windows); read as LF, and written so [non-unix-newline]\n"
+        in windows.err
+    )
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "# nothing\n\n"])
@@ -748,6 +751,9 @@ def test_records_are_appended_and_the_table_is_tab_separated_in_a_pipe(
     words = ("--ud", ud_folder, "--seeds", 1, "-n", 5, "--records", tmp_path / "r.jsonl", "--set", "steps=0")
     first = run("fewshot", model, "UD_Turkish-Demo", *words)
     assert first.code == 0, first.err
+    assert first.err.splitlines()[-1] == WARNING
+    table = run("table", tmp_path / "r.jsonl", "--format", "md")
+    assert table.out.splitlines()[-1] == f"- {WARNING}", table.err
     run("fewshot", model, "UD_Turkish-Demo", *words)
     assert len((tmp_path / "r.jsonl").read_text("utf-8").splitlines()) == 2
     header, row = first.out.splitlines()

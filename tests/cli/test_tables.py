@@ -66,6 +66,7 @@ def test_a_line_a_system_with_what_must_be_said_on_stderr(run: Run, records: Pat
     ]
     assert "-: meta-full is not reported as adapted, its steps did not lower the support loss" in ran.err
     assert "one training run of nonep-full" in ran.err
+    assert "toy treebanks" not in ran.err
 
 
 def test_differences_to_a_base_are_tested(run: Run, records: Path) -> None:

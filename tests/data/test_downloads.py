@@ -211,6 +211,15 @@ def test_a_corrupt_transfer_is_found_by_the_given_sha256_and_not_kept(server: Se
     assert names(tmp_path) == set()
 
 
+@pytest.mark.parametrize("sha256", ["abcd", "", "g" * 64, "0" * 63, "0" * 65])
+def test_a_sha256_that_can_be_none_is_refused_before_anything_is_fetched(
+    server: Server, tmp_path: Path, sha256: str
+) -> None:
+    with pytest.raises(DownloadError, match=f"'{sha256}' is no SHA-256: 64 hexadecimal digits are needed, this has"):
+        fetch(server.url, tmp_path / "f", sha256=sha256)
+    assert server.behaviour.seen == []
+
+
 def test_a_later_transfer_must_give_what_the_first_recorded(server: Server, tmp_path: Path) -> None:
     fetch(server.url, tmp_path / "f").path.unlink()
     server.behaviour.body = b"!" + BODY[1:]

@@ -182,6 +182,19 @@ def test_a_name_without_a_number_needs_the_release(tmp_path: Path, home: Path) -
     assert import_release(path, home=home, release="2.9").release == "2.9"
 
 
+@pytest.mark.parametrize("release", ["foo", "../../2.9", "2.9/..", "2.9.1", "٢.٩", ""])
+def test_a_release_that_is_no_number_writes_and_removes_nothing(tmp_path: Path, home: Path, release: str) -> None:
+    mine = pack(tmp_path / "mine.tgz", CONTENT)
+    before = contents(tmp_path)
+    with pytest.raises(
+        DataError, match="is no number of a UD release; write it like 2\\.9|does not say which UD release"
+    ):
+        import_release(mine, home=home, release=release, replace=True)
+    with pytest.raises(DataError, match="is no number of a UD release"):
+        download_release(release, home=home, url="http://127.0.0.1:9/x.tgz")
+    assert contents(tmp_path) == before
+
+
 def test_nothing_there_is_said(tmp_path: Path, home: Path) -> None:
     with pytest.raises(DataError, match=r"none\.tgz: no such archive or folder"):
         import_release(tmp_path / "none.tgz", home=home)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -238,3 +239,10 @@ def test_what_is_read_otherwise_than_written_is_said_once(bundled: Encoder, capl
     assert len([line for line in said if "give no piece and are read as unknown" in line]) == 1
     assert len([line for line in said if "1 words are cut to" in line]) == 1
     assert any("1 sentences are longer than the encoder's limit" in line for line in said)
+
+
+def test_a_long_sentence_is_named_by_its_whole_place(bundled: Encoder, caplog: pytest.LogCaptureFixture) -> None:
+    long = replace(Sentence.from_words(["word"] * 600, sent_id="s-600"), source="a/folder/of/a/long/name/" * 3, line=12)
+    bundled.pieces.encode([long])
+    assert f"overlapping windows: {long.place}" in caplog.text
+    assert long.place.endswith("12 (sent_id s-600)")

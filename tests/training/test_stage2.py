@@ -108,8 +108,8 @@ def test_stopped_and_resumed_runs_give_the_bits_of_one_that_never_stopped(
     [
         ("joint", 4),
         ("meta", 4),
-        pytest.param("joint", 40, marks=pytest.mark.slow),
-        pytest.param("meta", 40, marks=pytest.mark.slow),
+        pytest.param("joint", 20, marks=pytest.mark.slow),
+        pytest.param("meta", 20, marks=pytest.mark.slow),
     ],
 )
 def test_runs_killed_at_random_moments_give_the_bits_of_one_that_never_was(

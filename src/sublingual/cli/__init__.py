@@ -9,8 +9,6 @@ from importlib.metadata import version
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.logging import RichHandler
 
 from sublingual.cli import (
     compact,
@@ -28,7 +26,7 @@ from sublingual.cli import (
     tables,
     testing,
 )
-from sublingual.cli.common import end_with
+from sublingual.cli.common import end_with, say
 from sublingual.errors import SublingualError
 
 app = typer.Typer(
@@ -71,11 +69,16 @@ def _common(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    logging.basicConfig(
-        level=logging.WARNING,
-        format="%(message)s",
-        handlers=[RichHandler(console=Console(stderr=True), show_time=False, show_path=False)],
-    )
+    log = logging.getLogger("sublingual")  # other libraries print their own warnings; through the root they come twice
+    log.handlers = [_Said()]
+    log.setLevel(logging.WARNING)
+
+
+class _Said(logging.Handler):
+    """Prints warnings as the commands print their lines: whole, and above a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(self.format(record))
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import typer
 from rich.progress import TextColumn
 
 from sublingual.cli.common import Seed, Threads, bar, say, set_threads, table
+from sublingual.data.embedded import WARNING
 
 if TYPE_CHECKING:
     from sublingual.training.loop import Progress
@@ -21,7 +22,6 @@ def demo(
 ) -> None:
     """Run the whole way on embedded toy treebanks, without a network: train, adapt, parse, and a page with trees."""
     from sublingual.demo import PAGE, DemoConfig, Watch, run_demo  # needs torch, slow to import
-    from sublingual.demo_page import WARNING
 
     set_threads(threads)
     with bar(TextColumn("{task.completed}/{task.total} {task.fields[state]}")) as shown:

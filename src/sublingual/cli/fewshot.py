@@ -19,9 +19,11 @@ from sublingual.cli.common import (
     Words,
     counting,
     refuse_unwritable,
+    say,
     set_threads,
     table,
 )
+from sublingual.data.embedded import WARNING, has_embedded
 from sublingual.data.releases import ud_folder
 from sublingual.data.support import SUPPORT_SIZE
 from sublingual.data.treebanks import find
@@ -96,6 +98,8 @@ def fewshot(
                 advance(1)
                 if records is not None:
                     write_record(records, record)
+    if has_embedded(bank.name for bank in banks):
+        say(WARNING)
     rows = summary(found)
     if as_json:
         print(json.dumps(rows))

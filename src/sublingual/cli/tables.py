@@ -19,6 +19,7 @@ from sublingual.analysis.sheets import system_rows, system_sheet, treebank_rows,
 from sublingual.analysis.statistics import Paired, compare_systems
 from sublingual.analysis.tables import SystemTable, bases_of, system_table, treebank_table
 from sublingual.cli.common import Json, Seed, say, table
+from sublingual.data.embedded import WARNING, has_embedded
 from sublingual.errors import ConfigError
 
 
@@ -76,7 +77,8 @@ def tables(
         comparisons = _comparisons(runs, of_systems, bases, generator=np.random.default_rng(seed), resamples=resamples)
         sheet = system_sheet(of_systems, comparisons)
         rows, summary = system_rows(of_systems, comparisons), {"treebanks": of_systems.treebanks}
-    sheet = replace(sheet, notes=(*sheet.notes, *said))
+    toy = (WARNING,) if has_embedded(run.treebank for run in runs) else ()
+    sheet = replace(sheet, notes=(*sheet.notes, *said, *toy))
     if as_json:
         print(json.dumps({"rows": rows, **summary, "notes": sheet.notes}, ensure_ascii=False))
     else:

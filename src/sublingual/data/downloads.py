@@ -26,6 +26,7 @@ Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there and the bytes of the whole file, None where the server does not say."""
 
 _CHUNK = 1 << 18
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _PAGE = "the server sent a web page, not the file; the address may have moved"
 
 
@@ -54,8 +55,11 @@ def fetch(
     sha256: the SHA-256 it must have; without it, the one recorded by the first fetch, if any.
     by_hand: what a user who cannot fetch it should do; ends every message.
     timeout: seconds without a byte after which the transfer counts as cut.
-    Raises DownloadError: no answer, another status than 200 or 206, a web page, too short, another SHA-256, no room.
+    Raises DownloadError: no answer, another status than 200 or 206, a web page, too short, another SHA-256, no room; and
+    before anything is fetched for a `sha256` that can be none.
     """
+    if sha256 is not None and not _SHA256.fullmatch(sha256):
+        raise DownloadError(f"{sha256!r} is no SHA-256: 64 hexadecimal digits are needed, this has {len(sha256)}")
     if not url.lower().startswith(("http://", "https://")):
         raise DownloadError(f"{url}: only http:// and https:// addresses can be fetched")
     transfer = _Transfer(url, target, by_hand=by_hand, timeout=timeout)

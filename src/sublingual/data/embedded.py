@@ -5,10 +5,14 @@ Written for this project (resources/treebanks/README.md): no score on them is co
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 
-from sublingual.data.treebanks import Treebank, find
+from sublingual.data.treebanks import Treebank, find, treebanks
+
+WARNING = "Made from embedded toy treebanks; not comparable with scores on real treebanks."
+"""What every table made from them says."""
 
 
 def embedded_folder() -> Path:
@@ -23,3 +27,8 @@ def embedded(name: str) -> Treebank:
     'sv'
     """
     return find(embedded_folder(), name)
+
+
+def has_embedded(names: Iterable[str]) -> bool:
+    """Whether one of these treebanks is an embedded one: then what is made from them says WARNING."""
+    return not {each.name for each in treebanks(embedded_folder())}.isdisjoint(names)

@@ -18,6 +18,7 @@ from sublingual.data.downloads import Progress, fetch, sha256_of
 from sublingual.errors import DataError, DownloadError
 
 PAPER_RELEASE = "2.9"
+_NUMBER = re.compile(r"[0-9]+\.[0-9]+")
 
 HANDLES = {
     "2.2": "11234/1-2837",
@@ -90,6 +91,7 @@ def download_release(
     the first fetch is recorded beside the file, and later ones must match it. Raises DownloadError.
     """
     address = url or release_url(release)
+    release = _number(release)
     target = (home or data_home()) / "downloads" / f"ud-treebanks-v{release}.tgz"
     page = landing_page(release) if release in HANDLES else "https://universaldependencies.org/download.html"
     by_hand = f"By hand: get it from {page} and run `sublingual data import FILE`, or put it at {target}"
@@ -110,12 +112,13 @@ def import_release(
         folder with `UD_*` folders, which is noted and stays where it is.
     release: by default the number in the name of `path` (`ud-treebanks-v2.9.tgz`).
     replace: put it in the place of another one taken in under the same number.
-    Raises DataError: nothing there, no UD release, damaged or dangerous archive, another one taken in already.
+    Raises DataError: nothing there, no UD release, damaged or dangerous archive, another one taken in already, a
+    `release` that is no number.
     """
     if not path.exists():
         raise DataError(f"{path}: no such archive or folder")
     folder = _with_treebanks(path) if path.is_dir() else None
-    number = release or _release_in(folder or path)
+    number = _number(release or _release_in(folder or path))
     store = (home or data_home()) / "ud"
     store.mkdir(parents=True, exist_ok=True)
     with _locked(store):
@@ -139,7 +142,7 @@ def import_release(
 def imported_releases(*, home: Path | None = None) -> list[str]:
     """Returns the numbers of the releases that were taken in, newest last."""
     store = (home or data_home()) / "ud"
-    numbers = [path.stem for path in store.glob("*.json") if re.fullmatch(r"\d+\.\d+", path.stem)]
+    numbers = [path.stem for path in store.glob("*.json") if _NUMBER.fullmatch(path.stem)]
     return sorted(numbers, key=lambda number: tuple(map(int, number.split("."))))
 
 
@@ -160,6 +163,13 @@ def ud_folder(path: Path | None = None, *, home: Path | None = None, release: st
             "an archive or folder that you have, or name the folder: --ud PATH or the variable SUBLINGUAL_UD"
         )
     return _with_treebanks(_folder((home or data_home()) / "ud", number))
+
+
+def _number(release: str) -> str:
+    """`release` if it is the number of one; it becomes part of names of files, so it may be nothing else."""
+    if not _NUMBER.fullmatch(release):
+        raise DataError(f"release {release!r} is no number of a UD release; write it like {PAPER_RELEASE}")
+    return release
 
 
 def _release_in(path: Path) -> str:

@@ -134,7 +134,8 @@ def _warn(fault: str, found: Sequence[str], *, what: str = "words") -> None:
     """Logs in one line what was met, the first five by name."""
     if found:
         more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-        _log.warning("%d %s %s: %s%s", len(found), what, fault, ", ".join(repr(f[:40]) for f in found[:5]), more)
+        shown = (repr(f[:40]) if what == "words" else f for f in found[:5])  # a sentence's place is told whole
+        _log.warning("%d %s %s: %s%s", len(found), what, fault, ", ".join(shown), more)
 
 
 def _spans(starts: np.ndarray, room: int) -> list[tuple[int, int]]:

@@ -22,6 +22,7 @@ from transformers import (
 
 from sublingual.errors import EncoderError
 from sublingual.model.bundled import BundledSource, load_bundled
+from sublingual.model.hub import only_cached
 
 BUNDLED = "bundled"
 DEFAULT_ENCODER = "bert-base-multilingual-cased"
@@ -35,9 +36,13 @@ class PretrainedSource:
         self.name = name
 
     @cached_property
+    def _only_cached(self) -> bool:
+        return only_cached(self.name)
+
+    @cached_property
     def config(self) -> PretrainedConfig:
         with _Reached(self.name):
-            return AutoConfig.from_pretrained(self.name, trust_remote_code=False)
+            return AutoConfig.from_pretrained(self.name, trust_remote_code=False, local_files_only=self._only_cached)
 
     @cached_property
     def model(self) -> PreTrainedModel:
@@ -48,6 +53,7 @@ class PretrainedSource:
                 dtype=torch.float32,
                 use_safetensors=True,
                 trust_remote_code=False,
+                local_files_only=self._only_cached,
                 output_loading_info=True,
             )
         lacking = sorted(n for n in found["missing_keys"] if not n.startswith("pooler."))
@@ -84,7 +90,7 @@ class PretrainedSource:
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         with _Reached(self.name):
-            return AutoTokenizer.from_pretrained(self.name, trust_remote_code=False)
+            return AutoTokenizer.from_pretrained(self.name, trust_remote_code=False, local_files_only=self._only_cached)
 
 
 class _Reached:
