@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -121,3 +123,38 @@ def test_the_record_counts_conflicts() -> None:
 def test_a_record_of_nothing_is_refused(tiny_parser: Make) -> None:
     with pytest.raises(ConfigError, match="no step was observed"):
         Conflicts(tiny_parser(), LANGUAGES, steps=4).record()
+
+
+def test_what_was_observed_before_a_stop_is_there_after_it(
+    tiny_parser: Make, data: dict[str, list[Sentence]], tmp_path: Path
+) -> None:
+    """Also where the run stopped after its last step, before anything was made of it."""
+
+    def work(folder: str, progress: Any = None) -> dict[str, Any]:
+        network = tiny_parser(dropout=True)
+        seen = Conflicts(network, LANGUAGES, steps=CONFIG.steps, last=3)
+        config = replace(CONFIG, checkpoint_every=1)
+        stage2_(
+            network,
+            gates_of(LanguageGates),
+            data,
+            loop="joint",
+            config=config,
+            folder=tmp_path / folder,
+            conflicts=seen,
+            progress=progress,
+        )
+        return seen.record()
+
+    def stop_at(step: int) -> Any:
+        def stop(now: Any) -> None:
+            if now.step == step:
+                raise KeyboardInterrupt
+
+        return stop
+
+    whole = work("whole")
+    for step in (3, 4):
+        with pytest.raises(KeyboardInterrupt):
+            work("parts", stop_at(step))
+    assert work("parts") == whole

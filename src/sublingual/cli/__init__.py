@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -21,11 +22,12 @@ from sublingual.cli import (
     scores,
     serve,
     stage2,
+    study,
     subnetworks,
     tables,
     testing,
 )
-from sublingual.cli.common import say
+from sublingual.cli.common import end_with, say
 from sublingual.errors import SublingualError
 
 app = typer.Typer(
@@ -52,6 +54,7 @@ app.command("compare")(scores.compare)
 app.command("table")(tables.tables)
 app.command("figure")(figures.figure)
 app.command("report")(figures.report)
+app.add_typer(study.app, name="study")
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 
@@ -86,6 +89,8 @@ def main() -> None:
 
     Exit codes: 1 for faults of data and models, 2 for settings and usage, 130 after Ctrl-C (typer's doing).
     """
+    if engine := os.environ.get("SUBLINGUAL_ENGINE"):
+        end_with(int(engine))
     try:
         app()
     except SublingualError as fault:
