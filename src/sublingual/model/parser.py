@@ -16,6 +16,8 @@ from sublingual.errors import ConfigError, DataError
 from sublingual.model.biaffine import ArcScorer, LabelScorer, Projection, gathered, shared_dropout
 from sublingual.model.encoder import Encoder, LayerMix
 
+MAX_WORDS = 5000  # parsing takes 45 bytes for each pair of words (measured), mostly arc scores: 1.1 GB for that many
+
 
 @dataclass(frozen=True)
 class ParserConfig:
@@ -116,8 +118,10 @@ class BiaffineParser(nn.Module):
     def encode(self, sentences: Sequence[Sentence], *, gold: bool) -> list[Encoded]:
         """Returns the sentences in pieces, with heads and labels where `gold`; dropped pieces get their rows back.
 
-        Raises DataError for a label outside the vocabulary, EncoderError for a piece that cannot be had.
+        Raises DataError for a label outside the vocabulary and for more than MAX_WORDS, EncoderError for a piece that
+        cannot be had.
         """
+        _refuse_endless(sentences)
         if gold:
             self._refuse_unknown_labels(sentences)
         encoded = self.encoder.pieces.encode(sentences, vocabulary=self.vocabulary if gold else None)
@@ -194,6 +198,15 @@ def new_parser(
 ) -> BiaffineParser:
     """Returns a parser over the encoder with an untrained classifier; labels default to all that UD documents."""
     return BiaffineParser(encoder, config=config or ParserConfig(), vocabulary=vocabulary or published_labels())
+
+
+def _refuse_endless(sentences: Sequence[Sentence]) -> None:
+    for sentence in sentences:
+        if len(sentence.words) > MAX_WORDS:
+            raise DataError(
+                f"{sentence.place}: a sentence of {len(sentence.words)} words; up to {MAX_WORDS} fit into memory, which grows "
+                f"with their square: is the blank line missing that ends a sentence?"
+            )
 
 
 def _bases(vocabulary: LabelVocabulary) -> tuple[int, ...]:
