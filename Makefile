@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3.11
 BIN = $(VENV)/bin
 
-.PHONY: demo test check setup clean
+.PHONY: demo test check docs setup clean
 
 demo: setup ## train, adapt and parse on the embedded toy treebanks; writes demo/index.html
 	$(BIN)/sublingual demo demo
@@ -17,6 +17,13 @@ check: setup ## formatting, lint, types, the import contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(VENV)/.docs ## the documentation as a site in site/
+	$(BIN)/mkdocs build --strict --quiet
+
+$(VENV)/.docs: $(VENV)/.done
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
 setup: $(VENV)/.done ## .venv with the `sublingual` command, versions pinned, torch's CPU build where no GPU is
 
 $(VENV)/.done: pyproject.toml constraints.txt scripts/setup.sh
@@ -24,4 +31,4 @@ $(VENV)/.done: pyproject.toml constraints.txt scripts/setup.sh
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo site

@@ -62,16 +62,23 @@ def confident(
     precision: str = "fp32",
     budget: int = BUDGET,
     drop_deps: bool = False,
+    upos: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> list[Confident]:
-    """Returns the sentences with the trees that `Parser.parse` gives them, and the probabilities; see there.
+    """Returns the sentences as `Parser.parse` gives them, and the probabilities of their trees; see there.
 
     >>> [worst] = sorted(confident(parser, sentences), key=lambda c: c.words.min())[:1]      # doctest: +SKIP
     """
     warmth = temperatures or Temperatures()
     found: list[Confident | None] = [None] * len(sentences)
     for run in decoded(
-        parser.network, sentences, gates=parser.gates, precision=precision, budget=budget, drop_deps=drop_deps
+        parser.network,
+        sentences,
+        gates=parser.gates,
+        precision=precision,
+        budget=budget,
+        drop_deps=drop_deps,
+        tagger=parser.tagger if upos else None,
     ):
         of_run = confidences(run, root=parser.network.vocabulary.root, temperatures=warmth)
         for place, one in zip(run.places, of_run, strict=True):

@@ -15,12 +15,14 @@ from torch import Tensor
 
 from sublingual.data.batches import Batch, Encoded, micro_batches, pack
 from sublingual.data.conllu import Sentence
+from sublingual.data.tags import with_tags
 from sublingual.decoding import decode_batch, decode_labels
 from sublingual.errors import ModelError
 from sublingual.model import checkpoint
 from sublingual.model.checkpoint import About
 from sublingual.model.hub import only_cached
 from sublingual.model.parser import BiaffineParser, Scores
+from sublingual.model.tagger import Tagger
 from sublingual.model.weights import Subnet, WeightMask, refuse_unfit, restricted_
 from sublingual.runtime import autocast
 
@@ -35,18 +37,22 @@ def parse(
     precision: str = "fp32",
     budget: int = BUDGET,
     drop_deps: bool = False,
+    tagger: Tagger | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Sentence]:
     """Returns the sentences with HEAD and DEPREL predicted, in the order given; all else stays as it was read.
 
-    Their own heads and labels are not looked at. A trimmed network takes in the pieces that it lacks (`Encoder.admit_`).
-    `gates` restricts the encoder to one subnetwork (of attention heads, or of single weights, which are zero meanwhile and
-    come back to the bit); `budget` is the number of pieces that go through it at once; `progress`
-    is told how many sentences were done. With fp32 the trees do not depend on the budget or on the neighbours of a
-    sentence. Raises ModelError for scores that are not finite.
+    Their own heads and labels are not looked at. With a `tagger` words whose UPOS is `_` get one. A trimmed network takes
+    in the pieces that it lacks (`Encoder.admit_`). `gates` restricts the encoder to one subnetwork (of attention heads, or
+    of single weights, which are zero meanwhile and come back to the bit); `budget` is the number of pieces that go through
+    it at once; `progress` is told how many sentences were done. With fp32 the trees do not depend on the budget or on the
+    neighbours of a sentence. Raises ModelError for scores that are not finite.
     """
     parsed: list[Sentence | None] = [None] * len(sentences)
-    for run in decoded(network, sentences, gates=gates, precision=precision, budget=budget, drop_deps=drop_deps):
+    found = decoded(
+        network, sentences, gates=gates, precision=precision, budget=budget, drop_deps=drop_deps, tagger=tagger
+    )
+    for run in found:
         for place, tree in zip(run.places, run.trees, strict=True):
             parsed[place] = tree
         if progress is not None:
@@ -78,6 +84,7 @@ def decoded(
     precision: str = "fp32",
     budget: int = BUDGET,
     drop_deps: bool = False,
+    tagger: Tagger | None = None,
 ) -> Iterator[Decoded]:
     """Yields the sentences in runs of at most `budget` pieces, the shortest first; see `parse`."""
     encoded = network.encode(sentences, gold=False) if sentences else []
@@ -87,7 +94,7 @@ def decoded(
     try:
         with restricted_(network, gates) as own:
             for run in micro_batches(encoded, budget=budget):
-                yield _decoded(network, run, tuple(places[id(e)] for e in run), own, precision, drop_deps)
+                yield _decoded(network, run, tuple(places[id(e)] for e in run), own, precision, drop_deps, tagger)
     finally:
         network.train(training)
 
@@ -99,6 +106,7 @@ def _decoded(
     gates: Float[Tensor, "layers attention_heads"] | None,
     precision: str,
     drop_deps: bool,
+    tagger: Tagger | None,
 ) -> Decoded:
     batch = pack(run).to(network.device)
     with torch.inference_mode(), autocast(network.device, precision=precision):
@@ -106,11 +114,13 @@ def _decoded(
         arcs = scores.arcs.cpu().numpy()
         heads = decode_batch(arcs, np.array([e.n_words for e in run])).heads
         label_scores, labels = _labels(network, batch, scores, heads)
+        tags = None if tagger is None else tagger.tags(scores.layers)
     trees = []
     at = 0
     for e, row in zip(run, heads, strict=True):
         names = [network.vocabulary.labels[i] for i in labels[at : at + e.n_words]]
-        trees.append(e.sentence.with_tree(row[: e.n_words].tolist(), names, drop_deps=drop_deps))
+        tree = e.sentence.with_tree(row[: e.n_words].tolist(), names, drop_deps=drop_deps)
+        trees.append(tree if tags is None else with_tags(tree, tags[at : at + e.n_words]))
         at += e.n_words
     return Decoded(places, tuple(trees), arcs, heads, label_scores, labels)
 
@@ -129,7 +139,8 @@ class Parser:
     """A parser as users hold it: the network, the subnetwork it runs in (None: the full encoder), and what it is.
 
     `subnetworks` are the gates of the languages it was trained on in stage 2, by code: a new language takes the nearest
-    one's. Raises ModelError for gates that are not the encoder's number of layers and attention heads.
+    one's. `tagger`: parts of speech along with the trees, where it learned them. Raises ModelError for gates that are not
+    the encoder's number of layers and attention heads.
 
     >>> parser = Parser.from_pretrained("models/faroese")      # doctest: +SKIP
     >>> parser.parse(read_conllu("new.conllu", heads="ignored"))      # doctest: +SKIP
@@ -139,6 +150,7 @@ class Parser:
     gates: Subnet | None = None
     about: About = About()
     subnetworks: Mapping[str, Subnet] = field(default_factory=dict)
+    tagger: Tagger | None = None
 
     def __post_init__(self) -> None:
         encoder = self.network.encoder
@@ -156,7 +168,7 @@ class Parser:
         Raises ModelError for a model that is not there, damaged, foreign or pickled.
         """
         loaded = checkpoint.load(_local(name), device=device)
-        return cls(loaded.network, loaded.gates, loaded.about, loaded.subnetworks)
+        return cls(loaded.network, loaded.gates, loaded.about, loaded.subnetworks, loaded.tagger)
 
     def save_pretrained(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Writes the parser into a new folder, all or nothing; raises ModelError where it is there already."""
@@ -166,6 +178,7 @@ class Parser:
             gates=self.gates,
             about=self.about,
             subnetworks=self.subnetworks,
+            tagger=self.tagger,
             overwrite=overwrite,
         )
 
@@ -191,9 +204,10 @@ class Parser:
         precision: str = "fp32",
         budget: int = BUDGET,
         drop_deps: bool = False,
+        upos: bool = True,
         progress: Callable[[int], None] | None = None,
     ) -> list[Sentence]:
-        """Returns the sentences with predicted trees; see `parse`."""
+        """Returns the sentences with predicted trees, and with `upos` parts of speech if it has learned them; see `parse`."""
         return parse(
             self.network,
             sentences,
@@ -201,6 +215,7 @@ class Parser:
             precision=precision,
             budget=budget,
             drop_deps=drop_deps,
+            tagger=self.tagger if upos else None,
             progress=progress,
         )
 

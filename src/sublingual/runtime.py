@@ -74,10 +74,20 @@ def forked_random(where: torch.device) -> Iterator[None]:
 
 def keep_memory() -> None:
     """Tells glibc to keep freed memory for the next step; without it each step maps and clears its pages anew."""
-    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+    if _has_glibc():
         libc = ctypes.CDLL(None)
         libc.mallopt(_MMAP_THRESHOLD, 1 << 30)
         libc.mallopt(_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def give_back_memory() -> None:
+    """Has glibc give freed memory back to the system, for a service that goes on after a model was loaded or adapted."""
+    if _has_glibc():
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _has_glibc() -> bool:
+    return sys.platform == "linux" and platform.libc_ver()[0] == "glibc"
 
 
 def versions() -> dict[str, str]:

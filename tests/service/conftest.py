@@ -60,10 +60,11 @@ class Client:
 
     port: int
 
-    def send(self, method: str, path: str, body: bytes | None = None, content_type: str = "") -> Reply:
+    def send(self, method: str, path: str, body: bytes | None = None, content_type: str = "", **headers: str) -> Reply:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        sent = {"Content-Type": content_type} if content_type else {}
         try:
-            connection.request(method, path, body, {"Content-Type": content_type} if content_type else {})
+            connection.request(method, path, body, sent | headers)
             answer = connection.getresponse()
             headers = {name.lower(): value for name, value in answer.getheaders()}
             return Reply(answer.status, headers, answer.read().decode("utf-8"))
@@ -75,6 +76,12 @@ class Client:
 
     def post(self, path: str, **parameters: str) -> Reply:
         return self.send("POST", path, urlencode(parameters).encode(), "application/x-www-form-urlencoded")
+
+    def ask(self, path: str, wanted: Any = None, **headers: str) -> Reply:
+        """As the page asks: JSON, or nothing (GET)."""
+        if wanted is None:
+            return self.send("GET", path, **headers)
+        return self.send("POST", path, json.dumps(wanted).encode(), "application/json", **headers)
 
     def upload(self, path: str, **parameters: str | bytes) -> Reply:
         """As udpipe2_client.py sends it: a quoted boundary, each part with its type and encoding."""
@@ -116,11 +123,13 @@ Serve = Callable[..., Any]
 
 
 @contextmanager
-def serving(models: list[str], *, keep: int = 4, **limits: Any) -> Iterator[Served]:
+def serving(
+    models: list[str], *, keep: int = 4, adapts_to: Path | None = None, loopback: bool = True, **limits: Any
+) -> Iterator[Served]:
     """Runs a service on a free port of this machine."""
     bounds = Limits(**limits)
     shelf = HeldShelf(keep=keep)
-    service = Service(offers(models), shelf, bounds)
+    service = Service(offers(models), shelf, bounds, adapts_to=adapts_to, loopback=loopback)
     socket = listen("127.0.0.1", 0)
     running = server(application(service), bounds)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [socket]})

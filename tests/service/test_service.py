@@ -325,7 +325,7 @@ def test_full_queue_is_told_to_come_back(serve: Serve) -> None:
         first = clients.submit(ask)
         assert running.shelf.entered.wait(10)
         second = clients.submit(ask)
-        wait_for(lambda: running.service._worker._places._value == 0)
+        wait_for(lambda: running.service.house._worker._places._value == 0)
         refused = ask()
         assert (refused.status, refused.text) == (503, "The service is busy. Try again later.\n")
         assert int(refused.headers["retry-after"]) > 0
@@ -343,7 +343,7 @@ def test_late_answers_are_given_up_and_the_place_is_free_again(serve: Serve) -> 
         assert reply.text == "No answer within 0.3 s: the service is busy, or the text is long. Send it in parts.\n"
         assert int(reply.headers["retry-after"]) > 0
         running.shelf.open.set()
-        wait_for(lambda: running.service._worker._places._value == 1)
+        wait_for(lambda: running.service.house._worker._places._value == 1)
         assert running.client.post("/process", data="a", input="horizontal").status == 200
 
 
@@ -357,8 +357,8 @@ def test_work_for_a_client_that_left_is_not_begun(serve: Serve) -> None:
         assert running.shelf.entered.wait(10)
         with socket.create_connection(("127.0.0.1", running.client.port), timeout=10) as leaving:
             leaving.sendall(request)
-            wait_for(lambda: running.service._worker._places._value == 0)
-        wait_for(lambda: running.service._worker._places._value == 1)
+            wait_for(lambda: running.service.house._worker._places._value == 0)
+        wait_for(lambda: running.service.house._worker._places._value == 1)
         running.shelf.open.set()
         assert first.result().status == 200
         assert running.client.get("/health").status == 200
@@ -432,4 +432,4 @@ def test_service_leaves_no_thread(serve: Serve) -> None:
         workers = [thread for thread in threading.enumerate() if thread.name.startswith("parser")]
         assert workers
     wait_for(lambda: threading.active_count() < 40)
-    assert running.service._worker._thread._shutdown
+    assert running.service.house._worker._thread._shutdown

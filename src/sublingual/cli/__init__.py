@@ -15,6 +15,7 @@ from sublingual.cli import (
     data,
     demo,
     fewshot,
+    figures,
     files,
     languages,
     models,
@@ -51,6 +52,8 @@ app.command("test")(testing.score)
 app.command("evaluate")(scores.evaluate)
 app.command("compare")(scores.compare)
 app.command("table")(tables.tables)
+app.command("figure")(figures.figure)
+app.command("report")(figures.report)
 app.add_typer(study.app, name="study")
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from sublingual.errors import ConfigError, LanguageError, ModelError
 from sublingual.languages import Language, resolve
 
 if TYPE_CHECKING:
+    from sublingual.data.conllu import Sentence
     from sublingual.parsing import Parser
     from sublingual.training.stage1 import TrainConfig
 
@@ -91,6 +93,15 @@ def base_parser(encoder: str | None, ud: Path | None, *, device: str, yes: bool)
     if not yes and not _confirmed("Train it now?"):
         raise ConfigError("no base parser; give one by --model, or answer yes (--yes)")
     return train_parser(folder, files, dev=dev, config=config, device=device)
+
+
+def tagged(parser: Parser, sentences: Sequence[Sentence], *, seed: int) -> Parser:
+    """The parser, which learns parts of speech as well from the sentences that have them; its trees stay the same."""
+    from sublingual.tagging import n_tagged, with_tagger
+
+    if n := n_tagged(sentences):
+        say(f"learning parts of speech too, from the UPOS of {n} words; the trees stay the same")
+    return with_tagger(parser, sentences, seed=seed)
 
 
 def _confirmed(question: str) -> bool:

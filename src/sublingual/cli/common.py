@@ -9,11 +9,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from sublingual.data.releases import ud_folder
@@ -38,6 +46,7 @@ Words = Annotated[
     list[str] | None, typer.Option("--set", help="One setting, for example finetune.steps=400; may be repeated.")
 ]
 
+LINE_EVERY = 60.0  # seconds between the lines of a bar that is no bar
 console = Console(stderr=True)
 
 
@@ -92,16 +101,32 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: st
 
 
 def bar(*columns: ProgressColumn) -> Progress:
-    """Returns a progress bar on stderr with time passed and time left; it shows nothing where stderr is no terminal."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        *columns,
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
+    """Returns a progress bar on stderr with time passed and time left; where that is no terminal, a line a minute."""
+    return _Bar(*columns)
+
+
+class _Bar(Progress):
+    def __init__(self, *columns: ProgressColumn) -> None:
+        around = (TimeElapsedColumn(), TimeRemainingColumn())
+        shown = (TextColumn("{task.description}"), BarColumn(), *columns, *around)
+        super().__init__(*shown, console=console, disable=not console.is_terminal)
+        self._said = time.monotonic()
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        super().update(task_id, **changes)
+        self._say(task_id)
+
+    def advance(self, task_id: TaskID, advance: int | float = 1) -> None:
+        super().advance(task_id, advance)
+        self._say(task_id)
+
+    def _say(self, task_id: TaskID) -> None:
+        if not self.disable or time.monotonic() - self._said < LINE_EVERY:
+            return
+        self._said = time.monotonic()
+        task = next(task for task in self.tasks if task.id == task_id)
+        done = f"{task.completed:,.0f}" + (f" of {task.total:,.0f}" if task.total else "")
+        say(f"{task.description}: {done} {task.fields.get('state', '')}".rstrip())
 
 
 @contextmanager

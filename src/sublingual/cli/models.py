@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sublingual import config as settings
-from sublingual.cli.base import base_parser, language_of, refuse_existing, train_parser
+from sublingual.cli.base import base_parser, language_of, refuse_existing, tagged, train_parser
 from sublingual.cli.common import (
     Device,
     Overwrite,
@@ -146,7 +146,7 @@ def adapt(
         note=f"Adapted with {steps} steps on {len(sentences)} sentences.",
         scores={},
     )
-    replace(adapted.parser, about=about).save_pretrained(out, overwrite=overwrite)
+    replace(tagged(adapted.parser, sentences, seed=seed), about=about).save_pretrained(out, overwrite=overwrite)
     say(f"model in {out}; parse with: sublingual parse {out} IN.conllu OUT.conllu")
 
 
@@ -236,6 +236,12 @@ def parse(
     drop_deps: Annotated[
         bool, typer.Option("--drop-deps", help="Clear the DEPS column, stale once the tree is new.")
     ] = False,
+    upos: Annotated[
+        bool,
+        typer.Option(
+            "--upos/--no-upos", help="Set UPOS where it is _, if the model has learned it; the trees are the same."
+        ),
+    ] = True,
     confidence: Annotated[
         bool, typer.Option("--confidence", help="Write into MISC how sure the parser is: HeadConf, DepConf, Doubt.")
     ] = False,
@@ -250,7 +256,7 @@ def parse(
     precision: Precision = "fp32",
     threads: Threads = None,
 ) -> None:
-    """Parse CoNLL-U: HEAD and DEPREL are predicted, all else is kept byte for byte; HEADs in IN are not looked at."""
+    """Parse CoNLL-U: HEAD, DEPREL and missing UPOS are predicted, all else is kept; HEADs in IN are not looked at."""
     refuse_unwritable(out)
     if out.endswith((".gz", ".xz")):
         raise DataError(f"{out}: CoNLL-U is written unpacked: name it .conllu and pack it afterwards")
@@ -275,8 +281,8 @@ def parse(
     parser = Parser.from_pretrained(model, device=where)
     with counting("parsing", len(sentences)) as advance:
         if confidence or doubt is not None or tool is not None:
-            found = confident(parser, sentences, precision=precision, drop_deps=drop_deps, progress=advance)
+            found = confident(parser, sentences, precision=precision, drop_deps=drop_deps, upos=upos, progress=advance)
             parsed = mark(found, marks)
         else:
-            parsed = parser.parse(sentences, precision=precision, drop_deps=drop_deps, progress=advance)
+            parsed = parser.parse(sentences, precision=precision, drop_deps=drop_deps, upos=upos, progress=advance)
     write_conllu(parsed, out)

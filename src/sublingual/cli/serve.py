@@ -5,11 +5,13 @@ from __future__ import annotations
 import ipaddress
 import logging
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sublingual.cli.common import Device, Threads, say, set_threads
+from sublingual.data.releases import data_home
 from sublingual.errors import ConfigError
 
 
@@ -26,14 +28,22 @@ def serve(
     max_words: Annotated[int, typer.Option("--max-words", min=1, help="Words of a request.")] = 100_000,
     queue: Annotated[int, typer.Option("--queue", min=1, help="Requests that wait or are worked on.")] = 100,
     timeout: Annotated[float, typer.Option("--timeout", min=0.001, help="Seconds until an answer.")] = 300.0,
+    adapts_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--adapt-to",
+            help="Folder for the models that the page adapts; they are served too (default: among this program's own files, "
+            "where no other computer can reach the service; else none are made).",
+        ),
+    ] = None,
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
-    """Serve parsers over HTTP, as UDPipe's REST service does: its clients can be used unchanged. Ends on SIGTERM."""
+    """Serve parsers over HTTP: a page for the browser, and what UDPipe's clients ask for. Ends on SIGTERM."""
     try:
         from sublingual.service.app import Service, application
         from sublingual.service.limits import Limits
-        from sublingual.service.offers import offers
+        from sublingual.service.offers import kept, offers
         from sublingual.service.server import listen, server
         from sublingual.service.shelf import Shelf
     except ModuleNotFoundError as fault:
@@ -42,20 +52,27 @@ def serve(
     from sublingual import runtime
 
     limits = Limits(body=max_bytes, words=max_words, queue=queue, seconds=timeout)
-    offered = offers(models)
+    loopback = _is_loopback(host)
+    if adapts_to is None and loopback:
+        adapts_to = data_home() / "adapted"
+    named = {Path(model.rpartition("=")[2]).resolve() for model in models}
+    own = [] if adapts_to is None else [model for model in kept(adapts_to) if Path(model).resolve() not in named]
+    offered = offers([*models, *own])
     set_threads(threads)
     shelf = Shelf(keep=keep, device=runtime.device(device))
     shelf.parser(offered.default)  # what is damaged is told before the door opens
     with listen(host, port) as socket:
         _log_requests()
-        if not _is_loopback(host):
+        if not loopback:
             say(
                 f"{host} is open to the network: everyone who reaches it can use this machine's time; there is no password"
             )
-        say(
-            f"serving {', '.join(offer.name for offer in offered.models)} at http://{_address(host, socket.getsockname()[1])}"
-        )
-        server(application(Service(offered, shelf, limits)), limits).run(sockets=[socket])
+        names = ", ".join(offer.name for offer in offered.models)
+        say(f"serving {names} at http://{_address(host, socket.getsockname()[1])}")
+        if adapts_to is not None:
+            say(f"models that are adapted on the page go to {adapts_to}")
+        service = Service(offered, shelf, limits, adapts_to=adapts_to, loopback=loopback)
+        server(application(service), limits).run(sockets=[socket])
 
 
 def _log_requests() -> None:

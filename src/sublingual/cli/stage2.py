@@ -172,14 +172,15 @@ def _trained(
     if ranks.rank:
         return None
     if trained.conflicts is not None:
-        write_text([json.dumps(trained.conflicts), "\n"], work / "conflicts.json")
+        run = {"system": row.name, "training_seed": config.seed}
+        write_text([json.dumps(run | trained.conflicts), "\n"], work / "conflicts.json")
     trained.parser.save_pretrained(out, overwrite=True)
     (work / CHECKPOINT).unlink(missing_ok=True)  # large, and of no use to a run that is done; the metrics stay
     off = {code: n_off(own) for code, own in trained.parser.subnetworks.items()}
     what = "weights" if row.kind == "weights" else "attention heads"
     say(f"model in {out}" + "".join(f"; {code}: {n} {what} off" for code, n in off.items()))
-    run = trained.run
-    return {"system": row.name, "off": off, "changed": dict(run.changed), "cpu_seconds": round(run.cpu_seconds, 1)}
+    done = trained.run
+    return {"system": row.name, "off": off, "changed": dict(done.changed), "cpu_seconds": round(done.cpu_seconds, 1)}
 
 
 def languages_of(treebanks: Sequence[str] | None, ud: Path | None, *, split: Split = "train") -> dict[str, list[Path]]:

@@ -1,8 +1,8 @@
 """Models on disk: safetensors, JSON, the tokenizer, and a manifest with the SHA-256 of every file. No pickle.
 
 manifest.json       format, versions, files with size and SHA-256, the encoder's identity, what the model is (About)
-model.safetensors   all parameters, the gates, the subnetworks of its languages (those of single weights as packed bits), and
-                    the ids of the kept pieces
+model.safetensors   all parameters, the gates, the subnetworks of its languages (those of single weights as packed bits), the
+                    tagger, and the ids of the kept pieces
 parser.json         sizes and dropouts;  labels.json  the labels in order
 encoder.json        the encoder's architecture;  tokenizer/  its tokenizer;  README.md  the model card
 """
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer
@@ -29,6 +30,7 @@ from sublingual.data.vocabulary import LabelVocabulary
 from sublingual.errors import ModelError
 from sublingual.model.encoder import Encoder, build
 from sublingual.model.parser import BiaffineParser, ParserConfig
+from sublingual.model.tagger import Tagger
 from sublingual.model.weights import Subnet, WeightMask, attention_weights, packed, unpacked
 from sublingual.runtime import machine, versions
 
@@ -38,7 +40,7 @@ UNKNOWN = "unknown"  # the licence of data that has none beside it
 _PICKLED = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
 _NON_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial", re.IGNORECASE)
 _ENCODER, _TABLE, _KEPT, _GATES = "encoder.model.", "pieces.embeddings", "pieces.kept", "gates"
-_SUBNETWORK, _WEIGHTS = "subnetwork.", "weights."
+_SUBNETWORK, _WEIGHTS, _TAGGER = "subnetwork.", "weights.", "tagger."
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Loaded:
     gates: Subnet | None
     subnetworks: dict[str, Subnet]
     about: About
+    tagger: Tagger | None = None
 
 
 def save(
@@ -76,6 +79,7 @@ def save(
     gates: Subnet | None,
     about: About,
     subnetworks: Mapping[str, Subnet] | None = None,
+    tagger: Tagger | None = None,
     overwrite: bool = False,
 ) -> None:
     """Writes the model into a new folder; a folder that is there is replaced as a whole, and only with `overwrite`.
@@ -90,7 +94,7 @@ def save(
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         fresh.mkdir(parents=True)
-        _write_parts(fresh, network, gates=gates, subnetworks=subnetworks or {}, about=about)
+        _write_parts(fresh, network, gates=gates, subnetworks=subnetworks or {}, tagger=tagger, about=about)
         _write_manifest(fresh, network, about=about)
         for path in _files(fresh):
             with path.open("rb") as file:
@@ -128,6 +132,7 @@ def _write_parts(
     *,
     gates: Subnet | None,
     subnetworks: Mapping[str, Subnet],
+    tagger: Tagger | None,
     about: About,
 ) -> None:
     encoder = network.encoder
@@ -140,6 +145,7 @@ def _write_parts(
             tensors |= {f"{key}.{_WEIGHTS}{name}": packed(on) for name, on in subnet.kept.items()}
         else:
             tensors[key] = subnet.clone()  # a language's may be `gates` as well
+    tensors |= {} if tagger is None else {_TAGGER + name: tensor for name, tensor in tagger.state_dict().items()}
     save_file({n: t.detach().contiguous().cpu() for n, t in tensors.items()}, folder / WEIGHTS)
     _write_json(folder / "parser.json", asdict(network.config))
     _write_json(folder / "labels.json", list(network.vocabulary.labels))
@@ -185,6 +191,7 @@ def load(folder: Path, *, device: torch.device | str = "cpu") -> Loaded:
     subnets = _subnets(tensors, encoder)
     gates = subnets.pop(_GATES, None)
     subnetworks = {key.removeprefix(_SUBNETWORK): subnet for key, subnet in subnets.items()}
+    tagger = _tagger(encoder, {name: tensors.pop(name) for name in [*tensors] if name.startswith(_TAGGER)})
     config = ParserConfig(**_read_json(folder / "parser.json"))
     vocabulary = LabelVocabulary(tuple(_read_json(folder / "labels.json")))
     network = BiaffineParser(encoder, config=config, vocabulary=vocabulary)
@@ -193,7 +200,11 @@ def load(folder: Path, *, device: torch.device | str = "cpu") -> Loaded:
     about = manifest["about"]
     about = {**about, "trained_on": tuple(about["trained_on"]), "data": tuple(about["data"])}
     return Loaded(
-        network.to(device).eval(), gates, subnetworks, About(**{f.name: about[f.name] for f in fields(About)})
+        network.to(device).eval(),
+        gates,
+        subnetworks,
+        About(**{f.name: about[f.name] for f in fields(About)}),
+        None if tagger is None else tagger.to(device),
     )
 
 
@@ -211,6 +222,20 @@ def _subnets(tensors: Mapping[str, Tensor], encoder: Encoder) -> dict[str, Subne
         else:
             found[key] = tensor
     return found | {key: WeightMask(on) for key, on in kept.items()}
+
+
+def has_tagger(folder: Path) -> bool:
+    """Tells whether the model of a folder has learned parts of speech, without reading it."""
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        return any(name.startswith(_TAGGER) for name in file.keys())  # noqa: SIM118 (no dict)
+
+
+def _tagger(encoder: Encoder, weights: Mapping[str, Tensor]) -> Tagger | None:
+    if not weights:
+        return None
+    tagger = Tagger(n_layers=encoder.n_layers, hidden_size=encoder.hidden_size)
+    tagger.load_state_dict({name.removeprefix(_TAGGER): tensor for name, tensor in weights.items()})
+    return tagger.eval().requires_grad_(False)
 
 
 def _fill_(network: BiaffineParser, own: Mapping[str, Tensor], *, place: Path) -> None:

@@ -53,12 +53,14 @@ class Scores:
     """Scores of a batch. Index 0 of a sentence's n = words + 1 places is the root; arcs to no word are minus infinity.
 
     `as_head` and `as_dependent` are the label projections of all tokens; `place[batch, n]` finds a token among them.
+    `layers` are the outputs of each layer at the first pieces of all words, one sentence after the other.
     """
 
     arcs: Float[Tensor, "batch n n"]
     as_head: Float[Tensor, "tokens size"]
     as_dependent: Float[Tensor, "tokens size"]
     place: Int[Tensor, "batch n"]
+    layers: Sequence[Float[Tensor, "words hidden"]]
 
 
 @dataclass(frozen=True)
@@ -134,17 +136,18 @@ class BiaffineParser(nn.Module):
     def forward(self, batch: Batch, gates: Float[Tensor, "batch layers attention_heads"] | None = None) -> Scores:
         """Returns the scores of a batch, each sentence restricted to its gates (None: the full encoder)."""
         c = self.config
-        layers = self.encoder(batch, gates, hide=c.hide_pieces if self.training else 0.0)
         first = batch.first[batch.word_mask]  # [all words]
+        whole = self.encoder(batch, gates, hide=c.hide_pieces if self.training else 0.0)
+        layers = [layer.index_select(0, first) for layer in whole]
         p = c.layers_dropout if self.training else 0.0
-        words = self.mix([nn.functional.dropout(layer.index_select(0, first), p, self.training) for layer in layers])
+        words = self.mix([nn.functional.dropout(layer, p, self.training) for layer in layers])
         tokens = torch.cat([self.root.expand(len(batch), -1).to(words.dtype), words])  # [tokens, hidden]
         owner, place = _owners(batch)
         tokens = shared_dropout(tokens, owner, p=c.dropout if self.training else 0.0)
         arcs = self.arcs(self.arc_dependent(tokens, owner), self.arc_head(tokens, owner), place).float()
         possible = nn.functional.pad(batch.word_mask, (1, 0), value=True)
         arcs = arcs.masked_fill(~possible[:, None, :], -torch.inf)
-        return Scores(arcs, self.label_head(tokens, owner), self.label_dependent(tokens, owner), place)
+        return Scores(arcs, self.label_head(tokens, owner), self.label_dependent(tokens, owner), place, layers)
 
     def label_scores(
         self, scores: Scores, *, dependents: Int[Tensor, "words 2"], heads: Int[Tensor, "words"]

@@ -7,8 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from threading import Event
+from typing import TypeVar
 
-from sublingual.data.conllu import Sentence
+from sublingual.data.blocks import Heads
+from sublingual.data.conllu import Sentence, parse_conllu
+from sublingual.data.tags import with_tags
 from sublingual.errors import ConfigError, DataError, EncoderError
 from sublingual.parsing import Parser
 from sublingual.service.limits import Limits, RefusedError
@@ -22,6 +25,7 @@ INPUTS = {"conllu": "conllu", "generic_tokenizer": "text", "horizontal": "horizo
 _TOKENIZER_OPTIONS = ("presegmented", "ranges", "normalized_spaces")
 _YES = ("", "1", "true", "yes", "default", "tokenizer")  # values that clients send to say that it should be on
 _KNOWN_WORDS = 200_000
+T = TypeVar("T")
 
 
 class StoppedError(Exception):
@@ -30,12 +34,13 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True)
 class Question:
-    """What a client wants: which model, which text in which form, parsed or only cut into words, written how."""
+    """What a client wants: which model, which text in which form, tagged, parsed or only cut into words, written how."""
 
     offer: Offer
     data: str
     form: str
     markup: Markup
+    tag: bool
     parse: bool
     output: str
 
@@ -53,7 +58,8 @@ class Answer:
 def question_of(parameters: Mapping[str, str], offers: Offers) -> Question:
     """What the parameters ask for; raises RefusedError, in UDPipe's words, where they ask for what is not there.
 
-    A `tagger` is taken and does nothing: there is none. A `parser` of the value `none` is off, as in UDPipe 1.
+    A `tagger` sets UPOS where it is `_`, if the model has learned it, and does nothing else. A `tagger` or `parser` of
+    the value `none` is off, as in UDPipe 1.
     """
     name = parameters.get("model", "")
     offer = offers.find(name) if name else offers.default
@@ -66,8 +72,8 @@ def question_of(parameters: Mapping[str, str], offers: Offers) -> Question:
     if output not in WRITERS:
         raise RefusedError(f"Unknown output format '{output[:100]}'. Allowed: {', '.join(WRITERS)}.")
     form, markup = _input(parameters)
-    parse = parameters.get("parser", "none") != "none"
-    return Question(offer, parameters["data"], form, markup, parse, output)
+    tag, parse = (parameters.get(name, "none") != "none" for name in ("tagger", "parser"))
+    return Question(offer, parameters["data"], form, markup, tag and offer.tags, parse, output)
 
 
 def _input(parameters: Mapping[str, str]) -> tuple[str, Markup]:
@@ -93,43 +99,68 @@ def answer(question: Question, shelf: Shelf, *, limits: Limits, stop: Event) -> 
 
     Raises RefusedError for a text that cannot be read or is too much, StoppedError soon after `stop` is set.
     """
-    _go_on(stop)
-    sentences = _read(question)
-    _refuse_too_much(sentences, limits)
-    if question.parse and sentences:
-        parser = shelf.parser(question.offer)
-        try:
-            shelf.admit_(parser, sentences)
-            _go_on(stop)
-            sentences = parser.parse(sentences, drop_deps=True, progress=lambda n: _go_on(stop))
-        except EncoderError as fault:  # a trimmed model and a piece that it lacks
-            raise RefusedError(f"The model '{question.offer.name}' cannot read the text: {fault}") from fault
-        finally:
-            _forget_(parser)
+    go_on(stop)
+    sentences = read(question.data, form=question.form, markup=question.markup)
+    refuse_too_much(sentences, limits)
+    if sentences and (question.parse or question.tag):
+        sentences = with_parser(
+            question.offer, shelf, sentences, stop, lambda parser: _worked(parser, sentences, question, stop)
+        )
     words = [word for sentence in sentences for word in sentence.words]
     n_characters = sum(len(unicodedata.normalize("NFC", word)) for word in words)
     result = WRITERS[question.output](sentences, question.offer)
     return Answer(question.offer.name, result, len(words), n_characters)
 
 
-def _go_on(stop: Event) -> None:
+def _worked(parser: Parser, sentences: Sequence[Sentence], question: Question, stop: Event) -> list[Sentence]:
+    """The sentences parsed, tagged or both."""
+    found = parser.parse(sentences, drop_deps=True, upos=question.tag, progress=lambda n: go_on(stop))
+    if question.parse:
+        return found
+    return [with_tags(old, new.upos) for old, new in zip(sentences, found, strict=True)]
+
+
+def go_on(stop: Event) -> None:
+    """Raises StoppedError once `stop` is set."""
     if stop.is_set():
         raise StoppedError
 
 
-def _read(question: Question) -> list[Sentence]:
+def with_parser(
+    offer: Offer, shelf: Shelf, sentences: Sequence[Sentence], stop: Event, work: Callable[[Parser], T]
+) -> T:
+    """What `work` makes of the offer's parser, which has all pieces of the sentences by then.
+
+    Raises RefusedError where it cannot have them.
+    """
+    parser = shelf.parser(offer)
     try:
-        return sentences_of(question.data, form=question.form, source="data", markup=question.markup)
+        shelf.admit_(parser, sentences)
+        go_on(stop)
+        return work(parser)
+    except EncoderError as fault:  # a trimmed model and a piece that it lacks
+        raise RefusedError(f"The model '{offer.name}' cannot read the text: {fault}") from fault
+    finally:
+        _forget_(parser)
+
+
+def read(data: str, *, form: str, markup: Markup = Markup(), heads: Heads = "ignored") -> list[Sentence]:
+    """The sentences of a text in that form; raises RefusedError where it is none. `heads` is for CoNLL-U."""
+    try:
+        if form == "conllu":
+            return parse_conllu(data, source="data", heads=heads)
+        return sentences_of(data, form=form, source="data", markup=markup)
     except DataError as fault:
-        if question.form in ("text", "presegmented"):
+        if form in ("text", "presegmented"):
             raise RefusedError(f"An error occured during tokenization of the input. {fault}") from fault
-        name = next(name for name, form in INPUTS.items() if form == question.form)
+        name = next(name for name, known in INPUTS.items() if known == form)
         raise RefusedError(f"Cannot parse the input in '{name}' format. {fault}") from fault
     except ConfigError as fault:  # the tokenizer is not installed
         raise RefusedError(str(fault), status=501) from fault
 
 
-def _refuse_too_much(sentences: Sequence[Sentence], limits: Limits) -> None:
+def refuse_too_much(sentences: Sequence[Sentence], limits: Limits) -> None:
+    """Raises RefusedError for more words or longer sentences than the limits allow."""
     n_words = sum(len(sentence.words) for sentence in sentences)
     if n_words > limits.words:
         raise RefusedError(f"The input has {n_words} words; at most {limits.words} are taken: send it in parts.")

@@ -1,7 +1,4 @@
-"""The service's addresses: UDPipe's /models and /process (and /weblicht), /health, /metrics.
-
-A page's files would be mounted last in `_routes`, beside these; nothing else needs to know of it.
-"""
+"""The service's addresses: UDPipe's /models and /process (and /weblicht), /health, /metrics, and the page's."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from threading import Event
 
 from starlette.applications import Starlette
@@ -21,12 +19,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sublingual.service.answers import Answer, Question, answer, question_of
+from sublingual.service.house import House
+from sublingual.service.jobs import Jobs
 from sublingual.service.limits import Limits, RefusedError
 from sublingual.service.metrics import Metrics
 from sublingual.service.offers import Offers
+from sublingual.service.page import Page
 from sublingual.service.parameters import read_body, read_parameters, text_of
 from sublingual.service.shelf import Shelf
-from sublingual.service.worker import Worker
 
 _log = logging.getLogger(__name__)
 _ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}  # as UDPipe's service: pages of others may ask for trees
@@ -36,40 +36,55 @@ _WEBLICHT = {
     "/weblicht/tag": {"input": "conllu"},
     "/weblicht/parse": {"input": "conllu", "parser": ""},
 }
-_PATHS = frozenset({"/models", "/process", "/health", "/metrics", *_WEBLICHT})
+_PAGE = ("/", "/page", "/api/models", "/api/parse", "/api/jobs", "/api/subnetworks")
+_PATHS = ("/models", "/process", "/health", "/metrics", *_WEBLICHT, *_PAGE)
 
 
 class Service:
-    """The service over its models: each method answers one address."""
+    """The service over its models: each method answers one address.
 
-    def __init__(self, offers: Offers, shelf: Shelf, limits: Limits) -> None:
-        self.offers = offers
-        self.limits = limits
-        self.metrics = Metrics()
-        self._shelf = shelf
-        self._worker = Worker(limits)
+    `adapts_to`: the folder that the page writes new models into; None: it makes none. `loopback`: see `Page`.
+    """
+
+    def __init__(
+        self, offers: Offers, shelf: Shelf, limits: Limits, *, adapts_to: Path | None = None, loopback: bool = True
+    ) -> None:
+        self.house = House(offers, shelf, limits)
+        self.jobs = None if adapts_to is None else Jobs(adapts_to, device=shelf.device, add=self.house.add)
+        self.page = Page(self.house, self.jobs, loopback=loopback)
+
+    @property
+    def metrics(self) -> Metrics:
+        return self.house.metrics
 
     async def models(self, request: Request) -> Response:
         """Every model with what it can do, and the default."""
-        can = {offer.name: ["tokenizer", "parser"] for offer in self.offers.models}
-        return JSONResponse({"models": can, "default_model": self.offers.default.name}, headers=_ANY_ORIGIN)
+        can = {
+            offer.name: ["tokenizer", *(["tagger"] if offer.tags else []), "parser"]
+            for offer in self.house.offers.models
+        }
+        return JSONResponse({"models": can, "default_model": self.house.offers.default.name}, headers=_ANY_ORIGIN)
 
     async def process(self, request: Request) -> Response:
         """A text in, the sentences out."""
-        found = await self._answer(question_of(await read_parameters(request, self.limits), self.offers), request)
+        found = await self._answer(
+            question_of(await read_parameters(request, self.house.limits), self.house.offers), request
+        )
         reply = {"model": found.model, "acknowledgements": _ACKNOWLEDGEMENTS, "result": found.result}
         return JSONResponse(reply, headers={**_ANY_ORIGIN, "X-Billing-Input-NFC-Len": str(found.n_characters)})
 
     async def weblicht(self, request: Request) -> Response:
         """The body in, CoNLL-U out, as WebLicht's chains call it."""
-        data = text_of(await read_body(request, self.limits))
+        data = text_of(await read_body(request, self.house.limits))
         parameters = {**_WEBLICHT[request.url.path], "data": data, "model": request.query_params.get("model", "")}
-        found = await self._answer(question_of(parameters, self.offers), request)
+        found = await self._answer(question_of(parameters, self.house.offers), request)
         return Response(found.result, media_type="application/conllu", headers=_ANY_ORIGIN)
 
     async def health(self, request: Request) -> Response:
         """That the service answers, and what it offers."""
-        return JSONResponse({"status": "ok", "models": len(self.offers.models), "in_memory": len(self._shelf)})
+        return JSONResponse(
+            {"status": "ok", "models": len(self.house.offers.models), "in_memory": len(self.house.shelf)}
+        )
 
     async def measures(self, request: Request) -> Response:
         """The counts for Prometheus."""
@@ -77,17 +92,17 @@ class Service:
 
     async def _answer(self, question: Question, request: Request) -> Answer:
         def work(stop: Event) -> Answer:
-            found = answer(question, self._shelf, limits=self.limits, stop=stop)
+            found = answer(question, self.house.shelf, limits=self.house.limits, stop=stop)
             self.metrics.words.labels(found.model).inc(found.n_words)
-            self.metrics.models.set(len(self._shelf))
-            self.metrics.bytes.set(self._shelf.n_bytes())
             return found
 
-        return await self._worker.do(work, gone=lambda: _gone(request))
+        return await self.house.do(work, request)
 
     def close(self) -> None:
-        """Ends the thread that works."""
-        self._worker.close()
+        """Ends the threads that work."""
+        if self.jobs is not None:
+            self.jobs.close()
+        self.house.close()
 
 
 class _Watched:
@@ -120,16 +135,16 @@ class _Watched:
                 self._note(scope, status, time.perf_counter() - started, id)
 
     def _note(self, scope: Scope, status: int, seconds: float, id: str) -> None:
-        path = scope["path"] if scope["path"] in _PATHS else "other"  # what strangers write stays out of the log
+        path = next(
+            (known for known in _PATHS if _is_below(scope["path"], known)), "other"
+        )  # no stranger's words in the log
         _log.info("%s %s %s %d %.3f s", id, scope["method"], path, status, seconds)
         self.metrics.requests.labels(path, status).inc()
         self.metrics.seconds.labels(path).observe(seconds)
 
 
-async def _gone(request: Request) -> None:
-    """Returns when the client has closed the connection."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+def _is_below(path: str, known: str) -> bool:
+    return path == known or (known in ("/page", "/api/jobs") and path.startswith(f"{known}/"))
 
 
 async def _refused(request: Request, fault: Exception) -> Response:
@@ -174,4 +189,5 @@ def _routes(service: Service) -> list[Route]:
         *(Route(path, service.weblicht, methods=["POST"]) for path in _WEBLICHT),
         Route("/health", service.health),
         Route("/metrics", service.measures),
+        *service.page.routes(),
     ]

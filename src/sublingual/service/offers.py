@@ -9,19 +9,29 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from sublingual.errors import ConfigError, LanguageError, ModelError
 from sublingual.languages import resolve
-from sublingual.model.checkpoint import MANIFEST
+from sublingual.model.checkpoint import MANIFEST, has_tagger
 
 
 @dataclass(frozen=True)
 class Offer:
-    """A model as clients see it: its name, its other names, where it is, and the licences of what it learned from."""
+    """A model as clients see it: its name, its other names, where it is, and the licences of what it learned from.
+
+    tags: whether it finds parts of speech; language: the one that it was adapted to; trained_on: those before; note: how it
+    came about, as its manifest says.
+    """
 
     name: str
     aliases: tuple[str, ...]
     folder: Path
     licence: str
+    tags: bool = False
+    language: str = ""
+    trained_on: tuple[str, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,7 +93,22 @@ def _offer(model: str) -> Offer:
         raise ConfigError(f"{model!r}: a name is empty; write NAME:ALIAS=FOLDER")
     licences = dict.fromkeys(str(entry.get("licence", "unknown")) for entry in about.get("data", []))
     licence = "; ".join(licences) or "unknown"
-    return Offer(name, (*aliases, *_names_of_language(about.get("language"))), folder, licence)
+    language = about.get("language") or ""
+    return Offer(
+        name,
+        (*aliases, *_names_of_language(language)),
+        folder,
+        licence,
+        _has_tagger(folder),
+        language,
+        tuple(map(str, about.get("trained_on", ()))),
+        str(about.get("note", "")),
+    )
+
+
+def kept(folder: Path) -> list[str]:
+    """The models that the page has written into the folder, by name; what is none is passed over."""
+    return sorted(str(path.parent) for path in folder.glob(f"[!.]*/{MANIFEST}"))
 
 
 def _about(folder: Path) -> dict[str, Any]:
@@ -97,8 +122,15 @@ def _about(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{path} cannot be read ({fault}); get the model anew") from fault
 
 
-def _names_of_language(code: str | None) -> tuple[str, ...]:
-    if code is None:
+def _has_tagger(folder: Path) -> bool:
+    try:
+        return has_tagger(folder)
+    except (OSError, SafetensorError):  # told when it is loaded
+        return False
+
+
+def _names_of_language(code: str) -> tuple[str, ...]:
+    if not code:
         return ()
     try:
         language = resolve(code)

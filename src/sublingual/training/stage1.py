@@ -18,6 +18,7 @@ from sublingual.model.encoder import load_encoder
 from sublingual.model.parser import ParserConfig, new_parser
 from sublingual.model.sources import BUNDLED, DEFAULT_ENCODER
 from sublingual.parsing import Parser
+from sublingual.tagging import with_tagger
 from sublingual.training.finetune import FinetuneConfig, Finetuned, finetune_
 from sublingual.training.loop import Progress
 
@@ -60,7 +61,7 @@ def train(
     device: torch.device | str = "cpu",
     progress: Callable[[Progress], None] | None = None,
 ) -> Trained:
-    """Returns a parser trained on the CoNLL-U files; `_` as HEAD is left out of the loss.
+    """Returns a parser trained on the CoNLL-U files; `_` as HEAD is left out of the loss. It tags too, where they have UPOS.
 
     `languages` are the codes of what it learns, for its card. With a folder the run resumes from there. Errors: those of
     `read_conllu`, `load_encoder`, `finetune_`.
@@ -88,7 +89,7 @@ def train(
         scores=dev_scores(held_out, run),
         note="Fine-tuned from a pretrained encoder (stage 1).",
     )
-    return Trained(Parser(network, None, about), run)
+    return Trained(with_tagger(Parser(network, None, about), sentences, seed=config.finetune.seed), run)
 
 
 def described(path: Path, use: str) -> dict[str, Any]:
