@@ -14,7 +14,7 @@ def records(path: Path, las: dict[str, list[float]], *, rate: float) -> Path:
     lines = []
     for treebank, values in las.items():
         for seed, value in enumerate(values):
-            score = {"las": {"f1": value, "correct": 1, "gold": 2, "system": 2}}
+            score = {"n_words": 2, "las": {"f1": value}}
             record = {
                 "system": "nonep-full",
                 "parser": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ def run(
     dry: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Show the steps to do and their hours; do nothing.")
     ] = False,
+    commands: Annotated[bool, typer.Option("--commands", help="With --dry-run: print the commands alone.")] = False,
     cores: Annotated[int | None, typer.Option("--cores", min=1, help="Cores (default: the scale's).")] = None,
     profile: Annotated[
         str | None, typer.Option("--profile", help="slurm, kubernetes, or a folder with a Snakemake profile.")
@@ -51,7 +53,10 @@ def run(
     wanted = targets(chosen, groups or ()) if groups else []
     reasons = engine.to_do(chosen, release, folder, wanted=wanted)
     todo = [step for step in graph if step.name in reasons]
-    if dry:
+    if dry and commands:
+        for step in todo:
+            print(shlex.join(["sublingual", *step.command]) + (f" > {step.outputs[0]}" if step.printed else ""))
+    elif dry:
         table(["step", "kind", "minutes", "why"], [[s.name, s.kind, _minutes(s), reasons[s.name]] for s in todo])
     _say_budget(graph, todo, chosen, cores or chosen.cores)
     if dry or not todo:

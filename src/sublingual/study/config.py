@@ -114,14 +114,14 @@ class Cost:
     `start` is what every step spends before its work; `test` is one treebank with one support set, `own` one without.
     """
 
-    start: float = 6
-    stage1: float = 3 * 3600
-    heads: float = 3600
-    weights: float = 3600
-    joint: float = 3600
-    meta: float = 6 * 3600
-    test: float = 20
-    own: float = 20
+    start: float = 6.0
+    stage1: float = 10800.0
+    heads: float = 3600.0
+    weights: float = 3600.0
+    joint: float = 3600.0
+    meta: float = 21600.0
+    test: float = 20.0
+    own: float = 20.0
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,11 @@ PLAN = "study.json"
 PROFILES = ("slurm", "kubernetes")
 KEY = "key"
 ALL = "all"
+OPTIONS = (
+    *("--rerun-triggers", "mtime", "params"),
+    *("--scheduler", "greedy"),
+    *("--rerun-incomplete", "--keep-going", "--nolock", "--quiet", "all"),
+)
 
 
 @dataclass
@@ -126,17 +131,8 @@ def _snakemake(folder: Path, plan: Path, options: Sequence[str], say: Callable[[
         raise ConfigError("the study needs Snakemake: pip install 'sublingual[study]'") from fault
     outcome = Outcome()
     snakefile = files("sublingual") / "study" / "Snakefile"
-    argv = ["--snakefile", str(snakefile), "--directory", str(folder.resolve()), "--config", f"study={plan.resolve()}"]
-    argv += [
-        "--rerun-triggers",
-        "mtime",
-        "params",
-        "--rerun-incomplete",
-        "--keep-going",
-        "--nolock",
-        "--scheduler",
-        "greedy",
-    ]
+    argv = [*options, "--snakefile", str(snakefile), "--directory", str(folder.resolve()), *OPTIONS]
+    argv += ["--config", f"study={plan.resolve()}"]
     before = Path.cwd()
     with _listening(outcome, say, silent="--dry-run" in options):
         parser, args = parse_args(argv)

@@ -63,7 +63,7 @@ class Step:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     refers: str = ""
-    seconds: float = 1
+    seconds: float = 1.0
     work: str | None = None
     printed: bool = False
 
