@@ -47,6 +47,13 @@ Words = Annotated[
 ]
 
 LINE_EVERY = 60.0  # seconds between the lines of a bar that is no bar
+Encoder = Annotated[
+    str | None, typer.Option("--encoder", help="A Hub name, a directory, or `bundled`, which needs no hub.")
+]
+PRECISION = typer.Option("--precision", help="fp32, bf16, or auto (bf16 where the processor has it).")
+Precision = Annotated[str, PRECISION]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
 console = Console(stderr=True)
 
 
