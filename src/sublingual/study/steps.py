@@ -48,6 +48,9 @@ FIGURES = {
 FORMATS = {"csv": "csv", "md": "md", "latex": "tex"}
 
 
+NO_FILES: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Step:
     """A command that makes files of files.
@@ -178,7 +181,7 @@ class _Graph:
         if name != "stage1":
             chosen = self.choice_of(name)
             loop = self.loop(name)
-            said, inputs = _said(loop), tuple[str, ...]()
+            said, inputs = _said(loop), NO_FILES
             if chosen is not None:
                 said, inputs = ("--config", f"choices/{chosen}.json"), (f"choices/{chosen}.json",)
             yield self.stage2(name, f"{name}-{seed}", seed, (*said, *self.compared(name)), inputs, _preset(loop))
@@ -248,7 +251,7 @@ class _Graph:
         """One point of the grid: a system with these two rates, tested on the validation treebanks."""
         words = [f"{part}_rate={rate!r}" for part, rate in zip(("encoder", "classifier"), rates, strict=True)]
         loop = self.loop(choice.trains)
-        said, inputs = _said(loop), tuple[str, ...]()
+        said, inputs = _said(loop), NO_FILES
         if choice.after is not None:
             said, inputs = ("--config", f"choices/{choice.after}.json"), (f"choices/{choice.after}.json",)
         said = (*said, *(part for word in words for part in ("--set", f"{choice.rates}.{word}")))
