@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import sys
 from collections.abc import Callable
@@ -15,9 +16,10 @@ import pytest
 from sublingual.data.embedded import embedded_folder
 from sublingual.errors import ConfigError, TrainingError
 from sublingual.locks import only_run_in
-from sublingual.study import engine
 from sublingual.study.config import SCALES, Study, study
-from sublingual.study.engine import KEY, Outcome, read_plan, run, to_do, write_plan
+from sublingual.study.engine import Outcome, planned, run
+from sublingual.study.plans import read_plan, write_plan
+from sublingual.study.progress import KEY, to_do
 from sublingual.study.steps import keys, steps, targets
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the engine's own
@@ -71,6 +73,12 @@ class Bench:
     def calls(self) -> list[str]:
         return (self.bin / "calls").read_text().split()
 
+    def to_do(self, study: Study) -> set[str]:
+        """What we say is to do, which is what the engine says."""
+        found = set(to_do(steps(study, ud=UD), self.folder))
+        assert set(planned(study, UD, self.folder)) == found
+        return found
+
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
@@ -89,8 +97,9 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 def test_every_scale_is_planned(scale: str, tmp_path: Path) -> None:
     chosen = study(scale)
     ud = UD if chosen.ud else None
-    assert set(to_do(chosen, ud, tmp_path / "none")) == {step.name for step in steps(chosen, ud=ud)}
-    assert not (tmp_path / "none").exists()
+    graph = steps(chosen, ud=ud)
+    assert [*to_do(graph, tmp_path)] == [step.name for step in graph]
+    assert set(planned(chosen, ud, tmp_path)) == {step.name for step in graph}
 
 
 def test_all_is_done_once_each_after_what_it_needs_and_then_nothing_more(bench: Bench, toy: Toy) -> None:
@@ -102,10 +111,9 @@ def test_all_is_done_once_each_after_what_it_needs_and_then_nothing_more(bench: 
     maker = {path: step.name for step in graph for path in step.outputs}
     for step in graph:
         assert all(calls.index(maker[path]) < calls.index(step.name) for path in step.inputs if path in maker)
-    assert to_do(toy(), UD, bench.folder) == {}
+    assert bench.to_do(toy()) == set()
     assert bench.run(toy()).ok
     assert bench.calls() == []
-    assert f"{len(graph)} of {len(graph) + 1} steps are done" in bench.said  # `all` is one for the engine
 
 
 def test_a_changed_setting_redoes_what_its_key_says_and_no_more(bench: Bench, toy: Toy) -> None:
@@ -113,12 +121,14 @@ def test_a_changed_setting_redoes_what_its_key_says_and_no_more(bench: Bench, to
     other = toy("meta.set=[steps=1, batch=3, inner.steps=1]")
     old, new = keys(steps(toy(), ud=UD)), keys(steps(other, ud=UD))
     expected = {name for name in new if old[name] != new[name]}
-    assert set(to_do(other, UD, bench.folder)) == expected
+    assert bench.to_do(other) == expected
+    assert {*to_do(steps(other, ud=UD), bench.folder).values()} == {"settings changed"}
     assert "meta-full-0" in expected
     assert "nonep-full-0" not in expected
     bench.run(other)
     assert set(bench.calls()) == expected
-    assert to_do(other, UD, bench.folder) == {}
+    assert bench.to_do(other) == set()
+    assert bench.to_do(toy()) == expected  # what was made with the first settings is no more
 
 
 def test_a_failed_step_is_named_with_its_log_and_the_rest_goes_on(bench: Bench, toy: Toy) -> None:
@@ -145,17 +155,29 @@ def test_a_group_alone_can_be_had(bench: Bench, toy: Toy) -> None:
 
 
 def test_models_that_are_gone_are_made_again_only_where_they_are_needed(bench: Bench, toy: Toy) -> None:
-    """A fresh machine has the records and gates, which are kept with the code, and the engine's notes on them."""
+    """A fresh machine has the small files alone, which are kept with the code."""
     bench.run(toy())
-    for folder in (bench.folder / "models").iterdir():
-        for path in sorted(folder.rglob("*"), reverse=True):
-            path.unlink()
-        folder.rmdir()
-    assert to_do(toy(), UD, bench.folder) == {}
+    for name in (".snakemake", "logs", *(f"models/{path.name}" for path in bench.folder.glob("models/*-0"))):
+        shutil.rmtree(bench.folder / name)
+    assert bench.to_do(toy()) == set()
     (bench.folder / "records" / "meta-full-0" / "own.jsonl").unlink()
-    needed = {"stage1-0", "meta-full-0"}
-    expected = needed | {"own-meta-full-0"} | after(toy(), "own-meta-full-0") | after(toy(), "meta-full-0")
-    assert set(to_do(toy(), UD, bench.folder)) == expected
+    expected = {"stage1-0", "meta-full-0", "own-meta-full-0"}
+    assert bench.to_do(toy()) == expected
+    bench.run(toy())
+    assert set(bench.calls()) == expected
+
+
+def test_a_treebank_of_another_size_redoes_what_reads_it(toy: Toy, tmp_path: Path) -> None:
+    before = keys(steps(toy(), ud=UD))
+    shutil.copytree(UD, tmp_path, dirs_exist_ok=True)
+    assert keys(steps(toy(), ud=tmp_path)) == before
+    shutil.copytree(UD, tmp_path / "longer")
+    path = tmp_path / "longer" / "UD_Swedish-Demo" / "sv_demo-ud-test.conllu"
+    path.write_text(path.read_text() + "\n")
+    after = keys(steps(toy(), ud=tmp_path / "longer"))
+    changed = {name for name in after if before[name] != after[name]}
+    assert {"test-nonep-full-0-others", "facts"} <= changed
+    assert not {"stage1-0", "nonep-full-0", "own-nonep-full-0"} & changed
 
 
 def test_what_was_left_half_done_with_other_settings_is_cleared(bench: Bench, toy: Toy) -> None:
@@ -191,4 +213,4 @@ def test_unknown_profiles_are_refused(bench: Bench, toy: Toy) -> None:
 def test_without_the_engine_the_extra_is_named(bench: Bench, toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "snakemake.cli", None)
     with pytest.raises(ConfigError, match=r"the study needs Snakemake: pip install 'sublingual\[study\]'"):
-        engine.to_do(toy(), UD, bench.folder)
+        planned(toy(), UD, bench.folder)

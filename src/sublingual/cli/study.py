@@ -15,7 +15,9 @@ from sublingual.data.embedded import embedded_folder
 from sublingual.data.releases import ud_folder
 from sublingual.errors import DataError, TrainingError
 from sublingual.study.config import EMBEDDED, Study, study
-from sublingual.study.steps import PAGE, Step, steps, targets
+from sublingual.study.plans import PLAN, read_plan
+from sublingual.study.progress import is_done, to_do
+from sublingual.study.steps import PAGE, Step, keys, steps, targets
 
 if TYPE_CHECKING:
     from sublingual.study.engine import Outcome
@@ -45,22 +47,22 @@ def run(
     ud: Ud = None,
 ) -> None:
     """Do the steps that are not done. Stopped or killed, it goes on where it was when called again."""
-    from sublingual.study import engine  # slow to import
-
     chosen = study(scale, words=tuple(words or ()))
     folder, release = _folder(out, scale), _release(chosen, ud, needed=not dry)
     graph = steps(chosen, ud=release)
     wanted = targets(chosen, groups or ()) if groups else []
-    reasons = engine.to_do(chosen, release, folder, wanted=wanted)
-    todo = [step for step in graph if step.name in reasons]
+    why = to_do(graph, folder, wanted=wanted)
+    todo = [step for step in graph if step.name in why]
     if dry and commands:
         for step in todo:
             print(shlex.join(["sublingual", *step.command]) + (f" > {step.outputs[0]}" if step.printed else ""))
     elif dry:
-        table(["step", "kind", "minutes", "why"], [[s.name, s.kind, _minutes(s), reasons[s.name]] for s in todo])
+        table(["step", "kind", "minutes", "why"], [[s.name, s.kind, _minutes(s), why[s.name]] for s in todo])
     _say_budget(graph, todo, chosen, cores or chosen.cores)
     if dry or not todo:
         return
+    from sublingual.study import engine  # slow to import
+
     outcome = engine.run(
         chosen, release, folder, steps=graph, cores=cores or chosen.cores, wanted=wanted, profile=profile, say=say
     )
@@ -70,25 +72,22 @@ def run(
 @app.command()
 def status(scale: Scale = "smoke", out: Out = None) -> None:
     """Show which steps of a study are done and which are not."""
-    from sublingual.study import engine  # slow to import
-
     folder = _folder(out, scale)
-    chosen, release = engine.read_plan(folder / engine.PLAN)
+    chosen, release = read_plan(folder / PLAN)
     graph = steps(chosen, ud=release)
-    reasons = engine.to_do(chosen, release, folder)
-    rows = [[s.name, s.kind, "to do" if s.name in reasons else "done", _log(folder, s, reasons)] for s in graph]
+    why, found = to_do(graph, folder), keys(graph)
+    rows = [[s.name, s.kind, _state(s, found[s.name], folder, why), _log(folder, s, why)] for s in graph]
     table(["step", "kind", "state", "log"], rows)
-    _say_budget(graph, [step for step in graph if step.name in reasons], chosen, chosen.cores)
+    _say_budget(graph, [step for step in graph if step.name in why], chosen, chosen.cores)
 
 
 @app.command()
 def report(scale: Scale = "smoke", out: Out = None) -> None:
     """Make the report of a study from the results that are there, complete or not."""
     from sublingual.cli.figures import report as page
-    from sublingual.study import engine  # slow to import
 
     folder = _folder(out, scale)
-    chosen, release = engine.read_plan(folder / engine.PLAN)
+    chosen, release = read_plan(folder / PLAN)
     of_all = next(step for step in steps(chosen, ud=release) if step.kind == "report")
     there = [folder / path for path in of_all.inputs if (folder / path).is_file()]
     if not there:
@@ -132,6 +131,12 @@ def _release(chosen: Study, ud: Path | None, *, needed: bool) -> Path | None:
         return None
 
 
+def _state(step: Step, key: str, folder: Path, why: dict[str, str]) -> str:
+    if step.name in why:
+        return why[step.name]
+    return "done" if is_done(step, key, folder) else "not needed now"
+
+
 def _minutes(step: Step) -> str:
     return f"{step.seconds / 60:.1f}"
 
@@ -142,7 +147,7 @@ def _say_budget(graph: Sequence[Step], todo: Sequence[Step], chosen: Study, core
     hours = sum(step.seconds for step in todo) / 3600
     at_once = max(1, cores // chosen.threads)
     unit = "GPU-hours" if chosen.gpus else "CPU-hours"
-    say(f"{len(graph) - len(todo)} of {len(graph)} steps are done; to do: {kinds or 'nothing'}")
+    say(f"{len(todo)} of {len(graph)} steps are to do: {kinds or 'nothing'}")
     say(f"about {hours:.1f} {unit} are to do: {hours / at_once:.1f} hours with {at_once} at a time")
 
 
@@ -167,6 +172,6 @@ def _last_line(log: Path) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
 
 
-def _log(folder: Path, step: Step, reasons: dict[str, str]) -> str:
+def _log(folder: Path, step: Step, why: dict[str, str]) -> str:
     """The log of a step that was begun and is not done."""
-    return step.log if step.name in reasons and (folder / step.log).is_file() else ""
+    return step.log if step.name in why and (folder / step.log).is_file() else ""

@@ -1,31 +1,28 @@
-"""Runs a study's steps on Snakemake: what is to do, the run itself, what failed. The only module that knows the engine."""
+"""Runs a study's steps on Snakemake, and hears what became of them. The only module that knows the engine."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from sublingual.config import from_mapping
 from sublingual.errors import ConfigError
 from sublingual.locks import only_run_in
 from sublingual.study.config import Study
-from sublingual.study.steps import Step, keys
+from sublingual.study.plans import write_plan
+from sublingual.study.progress import clear_stale_, marks_by_output, with_marks
+from sublingual.study.steps import Step
 
-PLAN = "study.json"
 PROFILES = ("slurm", "kubernetes")
-KEY = "key"
 ALL = "all"
 OPTIONS = (
-    *("--rerun-triggers", "mtime", "params"),
+    *("--rerun-triggers", "mtime"),
     *("--scheduler", "greedy"),
     *("--rerun-incomplete", "--keep-going", "--nolock", "--quiet", "all"),
 )
@@ -33,47 +30,13 @@ OPTIONS = (
 
 @dataclass
 class Outcome:
-    """What the engine told: why each step is to do by name, what was finished, what failed, and complaints."""
+    """What the engine told: the steps that were begun, finished, that failed, and complaints."""
 
-    to_do: dict[str, str] = field(default_factory=dict)
+    begun: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     ok: bool = False
-
-
-def write_plan(folder: Path, study: Study, ud: Path | None) -> Path:
-    """Writes what the Snakefile reads: the study and the release; left alone where it says the same."""
-    path = folder / PLAN
-    text = json.dumps({"study": asdict(study), "ud": None if ud is None else str(ud)}, indent=1) + "\n"
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        folder.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(".new")
-        fresh.write_text(text, encoding="utf-8")
-        os.replace(fresh, path)
-    return path
-
-
-def read_plan(path: Path) -> tuple[Study, Path | None]:
-    """Returns the study and the release that a folder's plan names; ConfigError where there is none."""
-    if not path.is_file():
-        raise ConfigError(f"{path.parent} holds no study; begin one: sublingual study run --out {path.parent}")
-    plan = json.loads(path.read_text(encoding="utf-8"))
-    return from_mapping(Study, plan["study"], source=str(path)), None if plan["ud"] is None else Path(plan["ud"])
-
-
-def to_do(study: Study, ud: Path | None, folder: Path, *, wanted: Sequence[str] = ()) -> dict[str, str]:
-    """Returns the reason why each step that is not done is to do, by its name: a dry run, which changes nothing.
-
-    `wanted`: the files to be had (none: all). Raises ConfigError with the engine's words where it cannot plan.
-    """
-    with tempfile.TemporaryDirectory() as elsewhere:
-        plan = write_plan(Path(elsewhere), study, ud)
-        there = folder if folder.is_dir() else Path(elsewhere)
-        outcome = _snakemake(there, plan, [*wanted, "--dry-run", "--cores", "1"], lambda _: None)
-    if not outcome.ok:
-        raise ConfigError("the engine could not plan the study: " + " ".join(outcome.complaints))
-    return outcome.to_do
 
 
 def run(
@@ -94,25 +57,21 @@ def run(
     """
     with only_run_in(folder):
         plan = write_plan(folder, study, ud)
-        clear_stale_work(folder, steps)
+        clear_stale_(steps, folder)
         where = ["--profile", str(_profile(profile)), "--jobs", "100"] if profile else []
-        return _snakemake(folder, plan, [*wanted, *where, "--cores", str(cores)], say)
+        targets = with_marks(wanted, marks_by_output(steps))
+        return _snakemake(folder, plan, [*targets, *where, "--cores", str(cores)], say)
 
 
-def clear_stale_work(folder: Path, steps: Sequence[Step]) -> None:
-    """Deletes what steps left half done with other settings than now: they would refuse to go on from there."""
-    found = keys(steps)
-    for step in steps:
-        if step.work is None:
-            continue
-        work, key = folder / step.work, found[step.name]
-        mark = work / KEY
-        if mark.is_file() and mark.read_text(encoding="utf-8") == key:
-            continue
-        if work.is_dir():
-            shutil.rmtree(work)
-        work.mkdir(parents=True)
-        mark.write_text(key, encoding="utf-8")
+def planned(study: Study, ud: Path | None, folder: Path) -> list[str]:
+    """Returns the steps that the engine would do, by its own dry run; raises ConfigError with its words if it cannot."""
+    with tempfile.TemporaryDirectory() as elsewhere:
+        outcome = _snakemake(
+            folder, write_plan(Path(elsewhere), study, ud), ["--dry-run", "--cores", "1"], lambda _: None
+        )
+    if not outcome.ok:
+        raise ConfigError("the engine cannot plan the study: " + " ".join(outcome.complaints))
+    return outcome.begun
 
 
 def _profile(name: str) -> Path:
@@ -180,11 +139,12 @@ class _Ear:
         name = _name(record)
         self.names[record.jobid] = name
         if name != ALL:
-            self.outcome.to_do[name] = record.reason.partition(":")[0]
+            self.outcome.begun.append(name)
             self.say(f"begun: {name}")
 
     def _job_finished(self, record: Any) -> None:
-        self.outcome.done.append(self.names[record.job_id])
+        if (name := self.names[record.job_id]) != ALL:
+            self.outcome.done.append(name)
 
     def _progress(self, record: Any) -> None:
         self.say(f"{record.done} of {record.total} steps are done")

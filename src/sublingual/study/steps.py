@@ -48,9 +48,6 @@ FIGURES = {
 FORMATS = {"csv": "csv", "md": "md", "latex": "tex"}
 
 
-NO_FILES: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True)
 class Step:
     """A command that makes files of files.
@@ -74,6 +71,10 @@ class Step:
     def log(self) -> str:
         return f"logs/{self.name}.log"
 
+    def mark(self, key: str) -> str:
+        """The empty file that says that the outputs were made with this key."""
+        return f"keys/{self.name}.{key}"
+
 
 def steps(study: Study, *, ud: Path | None) -> list[Step]:
     """Returns the steps of a study, each after those that it needs.
@@ -95,14 +96,22 @@ def targets(study: Study, names: Sequence[str]) -> list[str]:
 
 
 def keys(steps: Sequence[Step]) -> dict[str, str]:
-    """Returns a key for each step by name: it changes with the step's command and settings and with those of all before it."""
+    """Returns a key for each step by name: it changes with the step's command, settings and treebanks and those of all before.
+
+    Of a treebank's file the name and the size count.
+    """
     made: dict[str, str] = {}
     found = {}
     for step in steps:
-        said = [*step.command, step.refers, *(made[path] for path in step.inputs if path in made)]
+        said = [*step.command, step.refers, *(made.get(path) or _described(Path(path)) for path in step.inputs)]
         found[step.name] = hashlib.sha256("\0".join(said).encode()).hexdigest()[:16]
         made |= dict.fromkeys(step.outputs, found[step.name])
     return found
+
+
+@cache
+def _described(path: Path) -> str:
+    return f"{path.name} {path.stat().st_size}"
 
 
 class _Graph:
@@ -181,7 +190,7 @@ class _Graph:
         if name != "stage1":
             chosen = self.choice_of(name)
             loop = self.loop(name)
-            said, inputs = _said(loop), NO_FILES
+            said, inputs = _said(loop), tuple[str, ...]()
             if chosen is not None:
                 said, inputs = ("--config", f"choices/{chosen}.json"), (f"choices/{chosen}.json",)
             yield self.stage2(name, f"{name}-{seed}", seed, (*said, *self.compared(name)), inputs, _preset(loop))
@@ -251,7 +260,7 @@ class _Graph:
         """One point of the grid: a system with these two rates, tested on the validation treebanks."""
         words = [f"{part}_rate={rate!r}" for part, rate in zip(("encoder", "classifier"), rates, strict=True)]
         loop = self.loop(choice.trains)
-        said, inputs = _said(loop), NO_FILES
+        said, inputs = _said(loop), tuple[str, ...]()
         if choice.after is not None:
             said, inputs = ("--config", f"choices/{choice.after}.json"), (f"choices/{choice.after}.json",)
         said = (*said, *(part for word in words for part in ("--set", f"{choice.rates}.{word}")))

@@ -54,8 +54,8 @@ def meta_gradients_(
     try:
         for i, (support, query) in enumerate(zip(supports, queries, strict=True)):
             if not support and not query:  # another process's
-                for column in (episode.before, episode.after, episode.query):
-                    column.append(0.0)
+                for nothing in (episode.before, episode.after, episode.query):
+                    nothing.append(0.0)
                 continue
             with gates.restricted(network, i):
                 losses = _inner_(network, support, config=inner, gates=gates.of(i), language=gates.languages[i])
