@@ -22,6 +22,7 @@ from sublingual.analysis.paper import paper_runs
 from sublingual.analysis.records import Run
 from sublingual.analysis.results import Results
 from sublingual.errors import ConfigError
+from sublingual.subnetworks.gates import union
 
 MakeRun = Callable[..., Run]
 
@@ -116,6 +117,9 @@ def test_maps_are_shares_of_seeds(results: Results) -> None:
     share = kept(found["ar"])
     assert set(np.unique(share)) <= {0.0, 0.5, 1.0}
     assert share[3, 4] == np.mean([s.gates[3, 4] for s in found["ar"]])
+    joined = union(found["ar"])
+    assert by_language([*found["ar"], joined])["ar"] == found["ar"]
+    assert by_language([joined])["ar"] == [joined]
 
 
 def test_a_curve_is_over_the_treebanks_that_have_all_sizes(results: Results) -> None:

@@ -17,12 +17,16 @@ _A_ROW = 4
 
 
 def by_language(subnetworks: Sequence[Subnetwork]) -> dict[str, list[Subnetwork]]:
-    """Returns the subnetworks of each language, in the paper's order of languages; ConfigError where there are none."""
+    """Returns the subnetworks of each language, in the paper's order of languages; ConfigError where there are none.
+
+    Where those of single seeds are there, their union is not one more of them.
+    """
     if not subnetworks:
         raise ConfigError("no subnetworks in these files; name files that `sublingual subnetwork find` wrote")
     order = [*LANGUAGE_CODES.values(), *(s.language for s in subnetworks)]
     found = {code: [s for s in subnetworks if s.language == code] for code in dict.fromkeys(order)}
-    return {code: own for code, own in found.items() if own}
+    alone = {code: [s for s in own if s.method != "union"] or own for code, own in found.items()}
+    return {code: own for code, own in alone.items() if own}
 
 
 def kept(own: Sequence[Subnetwork]) -> Float[np.ndarray, "layers attention_heads"]:
@@ -76,5 +80,5 @@ def overlap_figure(subnetworks: Sequence[Subnetwork]) -> Figure:
         axis.set_yticks(places, names)
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
-        axis.set_title("language (attention heads off)", fontsize=8, fontweight="normal")
+        axis.set_title("heads off in both, of those off in either (off in each)", fontsize=8, fontweight="normal")
     return drawn
