@@ -3,10 +3,10 @@
     python bench/tagging.py MODEL --ud UD TREEBANK [TREEBANK ...] [--seeds 2] [--cap 300] [--threads 1]
 
 For each treebank and support set (drawn as few-shot testing draws it): MODEL is adapted, then a tagger is trained on the
-adapted encoder, from nothing and from a tagger that learned English (UD_English-EWT's training file) before. Printed: words
-in a hundred with the right UPOS among those of the remaining test sentences (at most `--cap`), for giving every word the
-support's commonest tag, for the English tagger on MODEL itself (zero-shot), and for both taggers; and whether the trees with
-the tagger are those without.
+adapted encoder, from nothing and from a tagger that learned English before (MODEL's own, or one that is trained on
+UD_English-EWT's training file). Printed: words in a hundred with the right UPOS among those of the remaining test sentences
+(at most `--cap`), for giving every word the support's commonest tag, for the English tagger on MODEL itself (zero-shot), and
+for both taggers; and whether the trees with the tagger are those without.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main() -> None:
     torch.set_num_threads(chosen.threads)
     base = Parser.from_pretrained(chosen.model)
     (english,) = find(chosen.ud, "UD_English-EWT").files("train")
-    base = with_tagger(base, read_conllu(english))
+    base = base if base.tagger else with_tagger(base, read_conllu(english))
     (dev,) = find(chosen.ud, "UD_English-EWT").files("dev")
     print(f"English-EWT dev (300 sentences): {accuracy(base, read_conllu(dev)[:300]):.2f}", flush=True)
     print("treebank\tseed\tcommonest\tzero-shot\tfrom nothing\tfrom English\tsame trees")

@@ -88,6 +88,10 @@ def test_it_goes_on_from_the_tagger_that_is_there(tagged: Parser, demo: Callable
     assert still.tagger is not None
     assert still.tagger is not tagged.tagger
     assert all(torch.equal(a, b) for a, b in zip(still.tagger.parameters(), tagged.tagger.parameters(), strict=True))
+    more = with_tagger(tagged, demo("English", 5), config=TagConfig(steps=3)).tagger
+    assert more is not None
+    assert not torch.equal(more.scores.weight, tagged.tagger.scores.weight)
+    assert not any(p.requires_grad for p in more.parameters())
 
 
 def test_given_tags_stay(tagged: Parser, demo: Callable[..., list[Sentence]]) -> None:

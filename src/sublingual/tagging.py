@@ -100,7 +100,7 @@ def _train_(tagger: Tagger, layers: list[Tensor], tags: Tensor, config: TagConfi
         {"params": list(tagger.scores.parameters()), "lr": config.rate, "weight_decay": config.weight_decay},
     ]
     optimizer = torch.optim.AdamW(groups)
-    tagger.train()
+    tagger.train().requires_grad_(True)
     for _ in range(config.steps):
         drawn = torch.randperm(len(tags), device=tags.device)[: config.words]
         scores = tagger([layer[drawn] for layer in layers], dropout=config.dropout)

@@ -8,7 +8,7 @@ import pytest
 
 from sublingual.errors import ConfigError, ModelError
 from sublingual.service.limits import Limits
-from sublingual.service.offers import Offer, Offers, offers
+from sublingual.service.offers import Offer, Offers, offers, with_kept
 
 
 def offer(name: str, *aliases: str) -> Offer:
@@ -68,6 +68,17 @@ def test_what_cannot_be_offered_is_refused(folders: dict[str, Path], tmp_path: P
     (tmp_path / "manifest.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ModelError, match=r"manifest\.json cannot be read \('about'\); get the model anew"):
         offers([str(tmp_path)])
+
+
+def test_models_of_the_page_are_offered_after_the_others(folders: dict[str, Path], tmp_path: Path) -> None:
+    for name in ("b", "a", "c", "damaged"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_bytes((folders["fo"] / "manifest.json").read_bytes())
+    (tmp_path / "damaged" / "manifest.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "nothing").mkdir()
+    given = offers([f"b={folders['en']}", f"x={tmp_path / 'c'}"])
+    assert [offer.name for offer in with_kept(given, tmp_path).models] == ["b", "x", "a"]
+    assert with_kept(given, tmp_path / "not there").models == given.models
 
 
 def test_limits_are_above_zero() -> None:

@@ -19,7 +19,7 @@ from sublingual.confidence import confident
 from sublingual.data.conllu import Sentence, parse_conllu
 from sublingual.parsing import Parser
 from sublingual.service.jobs import agreement
-from sublingual.service.offers import kept
+from sublingual.service.offers import Offers, with_kept
 
 Serve = Callable[..., Any]
 FILES = sorted(entry.name for entry in (files("sublingual") / "resources" / "page").iterdir())
@@ -128,7 +128,8 @@ def test_adapted_model_is_the_one_that_adapt_makes_and_joins_the_shelf(
         ]
     about = Parser.from_pretrained(now["result"]["folder"]).about
     assert (about.language, about.data[-1]["sentences"], about.seeds["adaptation"]) == ("fo", 4, 0)
-    assert kept(adapting.service.jobs.folder) == [now["result"]["folder"]]
+    again = with_kept(Offers(adapting.service.house.offers.models[:2]), adapting.service.jobs.folder)
+    assert [str(offer.folder) for offer in again.models[2:]] == [now["result"]["folder"]]
     assert client.post("/process", data="a", input="horizontal", parser="", model="fo-2").status == 200
 
 

@@ -43,7 +43,7 @@ def serve(
     try:
         from sublingual.service.app import Service, application
         from sublingual.service.limits import Limits
-        from sublingual.service.offers import kept, offers
+        from sublingual.service.offers import offers, with_kept
         from sublingual.service.server import listen, server
         from sublingual.service.shelf import Shelf
     except ModuleNotFoundError as fault:
@@ -55,9 +55,7 @@ def serve(
     loopback = _is_loopback(host)
     if adapts_to is None and loopback:
         adapts_to = data_home() / "adapted"
-    named = {Path(model.rpartition("=")[2]).resolve() for model in models}
-    own = [] if adapts_to is None else [model for model in kept(adapts_to) if Path(model).resolve() not in named]
-    offered = offers([*models, *own])
+    offered = offers(models) if adapts_to is None else with_kept(offers(models), adapts_to)
     set_threads(threads)
     shelf = Shelf(keep=keep, device=runtime.device(device))
     shelf.parser(offered.default)  # what is damaged is told before the door opens

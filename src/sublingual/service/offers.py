@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,8 @@ from safetensors import SafetensorError
 from sublingual.errors import ConfigError, LanguageError, ModelError
 from sublingual.languages import resolve
 from sublingual.model.checkpoint import MANIFEST, has_tagger
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -106,9 +109,21 @@ def _offer(model: str) -> Offer:
     )
 
 
-def kept(folder: Path) -> list[str]:
-    """The models that the page has written into the folder, by name; what is none is passed over."""
-    return sorted(str(path.parent) for path in folder.glob(f"[!.]*/{MANIFEST}"))
+def with_kept(offered: Offers, folder: Path) -> Offers:
+    """The offers and, after them, the models that the page has written into the folder, by name.
+
+    What is offered already, and what is damaged, is passed over: neither keeps the service from starting.
+    """
+    found = list(offered.models)
+    for path in sorted(folder.glob(f"[!.]*/{MANIFEST}")):
+        try:
+            (offer,) = offers([str(path.parent)]).models
+        except ModelError as fault:
+            _log.warning("passed over: %s", fault)
+            continue
+        if all(offer.name != other.name and not path.parent.samefile(other.folder) for other in found):
+            found.append(offer)
+    return Offers(tuple(found))
 
 
 def _about(folder: Path) -> dict[str, Any]:

@@ -22,8 +22,8 @@ export function choose(title, { values, current, faultOf = () => "" }) {
   fault.hidden = true;
   fill("");
   active = shown.findIndex(({ value }) => value === current);
-  mark();
   dialog.showModal();
+  mark();
   input.select();
   return new Promise((resolve) => {
     done = resolve;

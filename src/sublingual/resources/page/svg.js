@@ -36,4 +36,5 @@ export function measureIn(element) {
   };
 }
 
-export const percent = (share) => `${Math.round(100 * share)} %`;
+/** In per cent; 100 and 0 are said of nothing else. */
+export const percent = (share) => `${share > 0 && share < 1 ? Math.min(99, Math.max(1, Math.round(100 * share))) : 100 * share} %`;

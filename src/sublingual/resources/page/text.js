@@ -63,7 +63,8 @@ export function showList() {
   $("counts").textContent = `${sentences.length} in all, ${n} ticked as right, ${doubts} words in doubt.`;
   $("download-checked").disabled = !n;
   $("list").replaceChildren(...sentences.map((sentence, i) => item(sentence, i, i === at)));
-  $("list").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+  const now = $("list").children[at];
+  if (now) $("list").scrollTop = now.offsetTop - $("list").offsetTop - ($("list").clientHeight - now.offsetHeight) / 2;
 }
 
 function item(sentence, i, now) {
