@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sublingual.data.batches import Batch, Encoded, micro_batches, pack
 from sublingual.data.conllu import Sentence
+from sublingual.data.vocabulary import LabelVocabulary
 from sublingual.errors import ConfigError, DataError, TrainingError
 from sublingual.model.parser import BiaffineParser
 from sublingual.model.weights import Subnet, confined_
@@ -113,6 +114,7 @@ def adapt(
     keep_memory()
     config = config or config_for(parser)
     parser = parser if gates is None else replace(parser, gates=gates)
+    _refuse_baseless(support, parser.network.vocabulary)
     labels = [label for sentence in support for label in sentence.labels if label is not None]
     new_labels = parser.network.vocabulary.missing(labels)
     network = deepcopy(parser.network).with_labels(labels)
@@ -132,6 +134,15 @@ def adapt(
         losses = adapt_(network, encoded, config=config, gates=own, progress=told)
         after = support_loss(network, encoded, config=config, gates=own)
     return Adapted(replace(parser, network=network), losses, before, after, new_labels)
+
+
+def _refuse_baseless(support: Sequence[Sentence], vocabulary: LabelVocabulary) -> None:
+    for sentence in support:
+        try:
+            for label in vocabulary.missing(sentence.labels):
+                vocabulary.base_of(label)
+        except DataError as fault:
+            raise DataError(f"{sentence.place}: {fault}") from fault
 
 
 @torch.no_grad()

@@ -183,7 +183,7 @@ class BiaffineParser(nn.Module):
         new = self.vocabulary.missing(labels)
         if not new:
             return self
-        like = tuple(self.vocabulary.index[_known_base(label, self.vocabulary)] for label in new)
+        like = tuple(self.vocabulary.index[self.vocabulary.base_of(label)] for label in new)
         other = BiaffineParser.__new__(BiaffineParser)
         nn.Module.__init__(other)
         other.__dict__.update({k: v for k, v in self.__dict__.items() if not k.startswith("_")})
@@ -211,13 +211,6 @@ def _refuse_endless(sentences: Sequence[Sentence]) -> None:
 
 def _bases(vocabulary: LabelVocabulary) -> tuple[int, ...]:
     return tuple(vocabulary.index.get(base_relation(label), i) for i, label in enumerate(vocabulary.labels))
-
-
-def _known_base(label: str, vocabulary: LabelVocabulary) -> str:
-    base = base_relation(label)
-    if base not in vocabulary.index:
-        raise DataError(f"the label {label!r} has no universal relation to start from: {base!r} is not one; mend it")
-    return base
 
 
 def _owners(batch: Batch) -> tuple[Int[Tensor, "tokens"], Int[Tensor, "batch n"]]:
