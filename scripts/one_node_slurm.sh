@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A Slurm of one node on this computer's loopback, from Debian's packages, to try `sublingual study run --profile slurm`.
 # As root: it installs slurmctld, slurmd and slurm-client where they are not there, without starting their services.
-#     scripts/one_node_slurm.sh FOLDER     then: export SLURM_CONF=FOLDER/slurm.conf; sinfo
+#     scripts/one_node_slurm.sh FOLDER
+#     SLURM_CONF=FOLDER/slurm.conf sublingual study run --scale smoke --profile FOLDER/profile
 #     scripts/one_node_slurm.sh FOLDER stop
 set -euo pipefail
 folder=$(mkdir -p "$1" && cd "$1" && pwd)
@@ -43,6 +44,16 @@ ReturnToService=2
 MpiDefault=none
 NodeName=$node NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=$(free -m | awk '/^Mem:/ {print $2 - 500}') State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+CONF
+mkdir -p "$folder/profile"
+cat >"$folder/profile/config.yaml" <<CONF
+executor: slurm
+jobs: $(nproc)
+latency-wait: 30
+slurm-no-account: true
+slurm-status-command: squeue
+slurm-init-seconds-before-status-checks: 2
+seconds-between-status-checks: 5
 CONF
 export SLURM_CONF=$folder/slurm.conf
 slurmctld -c

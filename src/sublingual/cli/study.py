@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Run the whole study: from stage 1 to tables, at one of three scales.")
 
-Scale = Annotated[str, typer.Option("--scale", help="smoke, small or paper; or a .toml file.")]
+Scale = Annotated[str, typer.Option("--scale", help="smoke, small or paper; or a .toml or .json file.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder of the study (default: study-SCALE).")]
 
 

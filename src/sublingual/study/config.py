@@ -177,8 +177,8 @@ def study(scale: str, *, words: tuple[str, ...] = ()) -> Study:
     """Returns the study of a scale, or of a TOML file, with `key=value` words applied; ConfigError as `config.load`."""
     if scale in SCALES:
         path = Path(str(files("sublingual") / "study" / "scales" / f"{scale}.toml"))
-    elif Path(scale).suffix == ".toml":
+    elif Path(scale).suffix in (".toml", ".json"):
         path = Path(scale)
     else:
-        raise ConfigError(f"unknown scale {scale!r}; there are {', '.join(SCALES)}, or name a .toml file")
+        raise ConfigError(f"unknown scale {scale!r}; there are {', '.join(SCALES)}, or name a .toml or .json file")
     return changed(load(Study, path, words=[f"scale={path.stem}"]), words)
