@@ -90,6 +90,7 @@ def adapt(
     seed: int = 0,
     gates: Subnet | None = None,
     progress: Callable[[int, float], None] | None = None,
+    watch: Callable[[int, Parser], None] | None = None,
 ) -> Adapted:
     """Returns a new parser adapted to the support sentences; the given one stays as it was to the bit.
 
@@ -97,8 +98,10 @@ def adapt(
     base relation; a word whose head is not annotated (`_`) does not count. `gates`, or else the parser's own, restrict
     the encoder in training and in the result; a weight that a subnetwork of single weights lacks is and stays zero. All
     parameters are adapted, also those that fine-tuning froze (the piece embeddings as `config` says), so that a parser
-    adapts alike before and after it is saved. `progress` is told each step and its loss. Raises DataError for a support
-    set without any annotated word or with a label that has no base relation, TrainingError for a loss that is not finite.
+    adapts alike before and after it is saved. `progress` is told each step and its loss; `watch` is shown the parser as each
+    step leaves it, to parse with and not to keep (sentences whose pieces it has: its embeddings must not grow under the
+    optimizer). Raises DataError for a support set without any annotated word or with a label that has no base relation,
+    TrainingError for a loss that is not finite.
 
     >>> adapted = adapt(parser, read_conllu("my.conllu"))      # doctest: +SKIP
     >>> adapted.parser.parse(read_conllu("new.conllu", heads="ignored"))      # doctest: +SKIP
@@ -116,10 +119,17 @@ def adapt(
     encoded = network.encode(support, gold=True)
     network.requires_grad_(True)
     network.encoder.model.get_input_embeddings().requires_grad_(config.embeddings)
+
+    def told(step: int, loss: float) -> None:
+        if progress is not None:
+            progress(step, loss)
+        if watch is not None:
+            watch(step, replace(parser, network=network))
+
     with forked_random(network.device), confined_(network, parser.gates) as own:
         torch.manual_seed(seed)
         before = support_loss(network, encoded, config=config, gates=own)
-        losses = adapt_(network, encoded, config=config, gates=own, progress=progress)
+        losses = adapt_(network, encoded, config=config, gates=own, progress=told)
         after = support_loss(network, encoded, config=config, gates=own)
     return Adapted(replace(parser, network=network), losses, before, after, new_labels)
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from sublingual.cli import (
+    adapt,
     compact,
     data,
     demo,
@@ -17,6 +18,7 @@ from sublingual.cli import (
     files,
     languages,
     models,
+    next,
     scores,
     serve,
     stage2,
@@ -41,8 +43,9 @@ app.command("train")(models.train)
 app.add_typer(subnetworks.app, name="subnetwork")
 app.command("joint", help=stage2.JOINT)(stage2.stage2("nonep"))
 app.command("meta", help=stage2.META)(stage2.stage2("meta"))
-app.command("adapt")(models.adapt)
+app.command("adapt")(adapt.adapt)
 app.command("parse")(models.parse)
+app.command("next")(next.choose)
 app.command("compact")(compact.compact)
 app.command("fewshot")(fewshot.fewshot)
 app.command("test")(testing.score)

@@ -35,6 +35,13 @@ Words = Annotated[
     list[str] | None, typer.Option("--set", help="One setting, for example finetune.steps=400; may be repeated.")
 ]
 
+Encoder = Annotated[
+    str | None, typer.Option("--encoder", help="A Hub name, a directory, or `bundled`, which needs no hub.")
+]
+PRECISION = typer.Option("--precision", help="fp32, bf16, or auto (bf16 where the processor has it).")
+Precision = Annotated[str, PRECISION]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
 console = Console(stderr=True)
 
 
