@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,7 +34,7 @@ from sublingual.errors import ConfigError, DataError, LanguageError
 from sublingual.languages import Language, Neighbour, nearest, resolve
 
 if TYPE_CHECKING:
-    from sublingual.adaptation import Adapted
+    from sublingual.adaptation import AdaptConfig, Adapted
     from sublingual.candidates import Setting
     from sublingual.parsing import Parser
 
@@ -94,11 +94,9 @@ def adapt(
     sentences = _support(text)
     language = language_of(support) if lang is None else _resolved(lang, like)
     similar = language if like is None else resolve(like)
-    code = lang if language is None else language.code
 
     from sublingual import runtime
     from sublingual.adaptation import AdaptConfig
-    from sublingual.adaptation import adapt as run
     from sublingual.candidates import candidates
     from sublingual.parsing import Parser
 
@@ -109,49 +107,82 @@ def adapt(
     changes["precision"] = runtime.resolve_precision(precision, where)
     settings.from_mapping(AdaptConfig, changes, source="the options")  # what cannot be is refused before any work
     near = _say_language(similar)
-    bases = (
-        {name: Parser.from_pretrained(name, device=where) for name in model}
-        if model
-        else {"base": base_parser(encoder, ud, device=device, yes=yes)}
-    )
-    ways = candidates(bases, similar, changes=changes, auto=auto)
+    bases = {name: Parser.from_pretrained(name, device=where) for name in model or ()}
+    if not bases:
+        bases = {"base": base_parser(encoder, ud, device=device, yes=yes)}
     _say_bases(bases)
+    ways = candidates(bases, similar, changes=changes, auto=auto)
     if no_estimate:
         plan = Plan(ways[0], ways[0].steps[0])
     else:
         plan = planned(ways, sentences, text, seed=seed, minutes=minutes, folder=work_folder(out))
     for line in plan.said:
         say(line)
-    _say_subnetwork(plan.setting)
-    config = plan.setting.at(plan.steps)
-    with counting("adapting", config.steps) as advance:
-        adapted = run(
-            plan.setting.parser,
-            sentences,
-            config=config,
-            seed=seed,
-            gates=plan.setting.gates,
+    code = lang if language is None else language.code
+    name = language.name if language else code or "A language"
+    task = _Task(support, sentences, code, name, near, plan, seed)
+    _save(task, _adapted(task), out, overwrite=overwrite)
+    forget(work_folder(out))
+    say(f"model in {out}, its page is {out / PAGE}; parse with: sublingual parse {out} IN.conllu OUT.conllu")
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is adapted to, and how."""
+
+    file: str
+    sentences: list[Sentence]
+    code: str | None
+    language: str
+    near: Sequence[Neighbour]
+    plan: Plan
+    seed: int
+
+    @property
+    def config(self) -> AdaptConfig:
+        return self.plan.setting.at(self.plan.steps)
+
+
+def _adapted(task: _Task) -> Adapted:
+    from sublingual.adaptation import adapt
+
+    setting = task.plan.setting
+    _say_subnetwork(setting)
+    with counting("adapting", task.config.steps) as advance:
+        adapted = adapt(
+            setting.parser,
+            task.sentences,
+            config=task.config,
+            seed=task.seed,
+            gates=setting.gates,
             progress=lambda step, loss: advance(1),
         )
     _say_adapted(adapted)
-    base = plan.setting.parser.about
+    return adapted
+
+
+def _save(task: _Task, adapted: Adapted, out: Path, *, overwrite: bool) -> None:
+    """Writes the model, with what is known of it on its card and in its manifest, and the page."""
+    from sublingual import runtime
+
+    base, config, plan = adapted.parser.about, task.config, task.plan
     about = replace(
         base,
-        language=code,
-        seeds={**base.seeds, "adaptation": seed},
+        language=task.code,
+        seeds={**base.seeds, "adaptation": task.seed},
         settings={**base.settings, "adaptation": asdict(config), **plan.settings()},
-        data=(*base.data, _described(support, sentences)),
-        note=f"Adapted with {config.steps} steps on {len(sentences)} sentences.",
+        data=(*base.data, _described(task.file, task.sentences)),
+        note=f"Adapted with {config.steps} steps on {len(task.sentences)} sentences.",
         scores=plan.scores(),
     )
     replace(adapted.parser, about=about).save_pretrained(out, overwrite=overwrite)
     result = AdaptResult(
         model=str(out),
-        language=language.name if language else code or "A language",
-        nearest=near,
-        source=source_name(support),
+        language=task.language,
+        nearest=task.near,
+        source=source_name(task.file),
         setting=f"{plan.setting.name}; {config.steps} steps ({config.optimizer})",
-        support=sentences,
+        support=task.sentences,
         estimate=plan.estimate,
         said=plan.said,
         rows=plan.rows,
@@ -160,13 +191,11 @@ def adapt(
         before=adapted.before,
         after=adapted.after,
         new_labels=adapted.new_labels,
-        seed=seed,
+        seed=task.seed,
         versions=runtime.versions(),
         machine=runtime.machine(),
     )
     write_text([page(result)], out / PAGE)
-    forget(work_folder(out))
-    say(f"model in {out}, its page is {out / PAGE}; parse with: sublingual parse {out} IN.conllu OUT.conllu")
 
 
 def _refuse_at_odds(
