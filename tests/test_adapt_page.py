@@ -97,7 +97,7 @@ def test_suspects_are_sure_and_differ_from_the_annotation(demo: Demo) -> None:
         3: held_out(support[3], label="vocative", sure=0.5),
     }
     found = suspects(support, sides)
-    assert [s.place for s in found] == [support[2].place, support[0].place]
+    assert [s.sentence for s in found] == [support[2].sent_id, support[0].sent_id]
     assert found[0].parsed.startswith("vocative of ")
     assert found[0].word == f"{len(support[2].words)} {support[2].words[-1]}"
     assert not found[0].annotated.startswith("vocative")

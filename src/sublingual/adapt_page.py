@@ -32,7 +32,7 @@ class Row:
 class Suspect:
     """A word where a parser that had not seen its sentence is sure of another arc than the annotation has: one is wrong."""
 
-    place: str
+    sentence: str
     word: str
     annotated: str
     parsed: str
@@ -93,7 +93,7 @@ def suspects(support: Sequence[Sentence], held_out: Mapping[int, HeldOut]) -> li
         for k, (is_wrong, sure) in enumerate(zip(wrong, parsed.sure, strict=True)):
             if is_wrong and sure >= _SUSPECTED:
                 annotated, other = (_arc(gold.words, side.heads[k], side.labels[k]) for side in (gold, parsed))
-                found.append(Suspect(gold.place, f"{k + 1} {gold.words[k]}", annotated, other, sure))
+                found.append(Suspect(gold.sent_id or gold.place, f"{k + 1} {gold.words[k]}", annotated, other, sure))
     return sorted(found, key=lambda suspect: -suspect.sure)[:_N_SUSPECTS]
 
 
