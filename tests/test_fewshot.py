@@ -20,7 +20,7 @@ from sublingual.data.downloads import sha256_of
 from sublingual.data.embedded import embedded
 from sublingual.data.support import draw_support
 from sublingual.data.treebanks import Treebank, treebank_at
-from sublingual.errors import ConfigError, DataError
+from sublingual.errors import ConfigError, DataError, TrainingError
 from sublingual.fewshot import _sample, fewshot, summary, unadapted, write_record
 from sublingual.model.checkpoint import About
 from sublingual.parsing import Parser
@@ -106,6 +106,12 @@ def test_seeds_do_not_depend_on_each_other(parser: Parser, treebank: Treebank) -
     (alone,) = fewshot(parser, treebank, seeds=[1], config=FEW, n=5)
     clocks = {"seconds", "cpu_seconds"}
     assert {k: v for k, v in both[1].items() if k not in clocks} == {k: v for k, v in alone.items() if k not in clocks}
+
+
+def test_steps_that_diverge_name_the_treebank_and_the_seed(parser: Parser, treebank: Treebank) -> None:
+    wild = AdaptConfig(steps=5, optimizer="sgd", encoder_rate=1e30, classifier_rate=1e30, precision="fp32")
+    with pytest.raises(TrainingError, match=r"UD_Turkish-Own, support seed 3: the loss of adaptation step \d is"):
+        list(fewshot(parser, treebank, seeds=[3], config=wild, n=5))
 
 
 def test_without_steps_adapted_is_zero_shot(parser: Parser, treebank: Treebank) -> None:

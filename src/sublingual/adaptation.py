@@ -63,9 +63,9 @@ def config_for(parser: Parser) -> AdaptConfig:
     settings = parser.about.settings
     if settings.get("row", {}).get("loop") != "meta":
         return AdaptConfig()
-    inner = settings["stage2"]["inner"]
-    same = {name: inner[name] for name in ("optimizer", "encoder_rate", "classifier_rate", "clip")}
-    return AdaptConfig(**same)
+    inner, outer = settings["stage2"]["inner"], settings["stage2"]["outer"]
+    same = {name: inner[name] for name in ("optimizer", "encoder_rate", "classifier_rate", "clip", "dropout")}
+    return AdaptConfig(**same, embeddings=outer["embeddings"])  # stage 2 freezes them, or not, for both loops
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from sublingual.data.conllu import Sentence, read_conllu
 from sublingual.data.downloads import sha256_of
 from sublingual.data.support import SUPPORT_SIZE, draw_support
 from sublingual.data.treebanks import Treebank
-from sublingual.errors import DataError
+from sublingual.errors import DataError, TrainingError
 from sublingual.model.weights import Subnet, WeightMask
 from sublingual.parsing import Parser
 from sublingual.runtime import machine, versions
@@ -62,7 +62,10 @@ def fewshot(
         gold = [test[i] for i in drawn.rest]
         chosen = transfer(parser, treebank.name, method=method, support=drawn.support, seed=seed, config=config)
         before = zero_shot.parsed(chosen)
-        adapted = adapt(parser, drawn.support, config=config, seed=seed, gates=chosen.gates)
+        try:
+            adapted = adapt(parser, drawn.support, config=config, seed=seed, gates=chosen.gates)
+        except TrainingError as fault:
+            raise TrainingError(f"{treebank.name}, support seed {seed}: {fault}") from fault
         parsed = adapted.parser.parse(gold)
         counts = sentence_counts(gold, parsed)
         yield {

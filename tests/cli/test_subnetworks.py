@@ -63,6 +63,12 @@ def test_compare_counts_what_is_shared(run: Run, two: list[Path]) -> None:
     assert run("subnetwork", "compare", *two).out.splitlines()[1] == "a\tb\t0.667\t0.500\t1 1\t2 1"
 
 
+def test_a_matrix_has_a_line_a_subnetwork(run: Run, two: list[Path]) -> None:
+    lines = run("subnetwork", "compare", *two, "--matrix").out.splitlines()
+    assert lines == ["Jaccard off\ta\tb", "a\t1.000\t0.500", "b\t0.500\t1.000"]
+    assert "--matrix and --json: give one of them" in run("subnetwork", "compare", *two, "--matrix", "--json").last
+
+
 def test_union_and_intersection_are_written(run: Run, two: list[Path], tmp_path: Path) -> None:
     assert run("subnetwork", "union", tmp_path / "u.json", *two).code == 0
     assert run("subnetwork", "union", tmp_path / "i.json", *two, "--intersection").code == 0
@@ -114,6 +120,15 @@ def test_find_starts_from_a_parser_or_from_an_encoder(run: Run, model: Path, tmp
         assert "give --model M (a parser of stage 1) or --encoder E" in ran.last
 
 
+def test_importance_is_per_sentence_or_per_piece(run: Run, model: Path, tmp_path: Path, ud_folder: Path) -> None:
+    options = (tmp_path / "f", BANKS[0], "--model", model, "--ud", ud_folder, "--seeds", 1, *QUICK, "--set")
+    ran = run("subnetwork", "find", *options, "prune.per=token")
+    assert ran.code == 2
+    assert "'prune.per' is 'token': input should be 'sentence' or 'piece'" in ran.last
+    assert run("subnetwork", "find", *options, "prune.per=piece").code == 0
+    assert read_subnetwork(tmp_path / "f" / "hi-0.json").details["settings"]["prune"]["per"] == "piece"
+
+
 def test_find_from_a_pretrained_encoder(run: Run, tiny_encoder: Path, tmp_path: Path, ud_folder: Path) -> None:
     ran = run(
         *(
@@ -150,6 +165,8 @@ def test_a_system_is_trained_and_tested(
     said = json.loads(ran.out)
     parser = Parser.from_pretrained(tmp_path / "m")
     name = f"{'nonep' if command == 'joint' else 'meta'}-{gates}"
+    assert (sum(said["switched_per_100_steps"].values()) > 0) <= (gates == "dynamic")
+    assert ("gates" in parser.about.settings) == (gates == "dynamic")
     assert said["system"] == parser.about.settings["system"] == name
     assert parser.about.trained_on == ("en", "hi", "it")
     assert parser.about.seeds == {"training": 5, "stage2": 4}
@@ -214,6 +231,18 @@ def test_an_unknown_system_names_the_known_ones(run: Run, model: Path, tmp_path:
     ran = run("joint", model, tmp_path / "m", *BANKS, "--ud", ud_folder, "--gates", "statik")
     assert ran.code == 2
     assert "unknown system 'nonep-statik'; there are: nonep-full" in ran.last
+
+
+def test_a_system_of_ones_own_is_a_few_lines(run: Run, model: Path, tmp_path: Path, ud_folder: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('[nonep-half]\nloop = "joint"\ngates = "static"\nstart = "random"\noff = 0.5\n', "utf-8")
+    options = (*BANKS, "--ud", ud_folder, "--systems", own, *FEW)
+    ran = run("joint", model, tmp_path / "m", *options, "--gates", "half-only-hi", "--json")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["off"] == {"hi": 2, "it": 0}
+    own.write_text('[nonep-full]\nloop = "joint"\n', "utf-8")
+    ran = run("joint", model, tmp_path / "x", *options)
+    assert "own.toml: the name 'nonep-full' is taken by one of the package's systems" in ran.last
 
 
 def test_a_file_whose_language_is_hidden_is_asked_for(

@@ -61,6 +61,40 @@ def test_importance_is_the_mean_of_each_sentences_own_gradient(
     torch.testing.assert_close(normed, expected / expected.norm(dim=1, keepdim=True), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("budget", [40, 4096])
+def test_importance_per_piece_is_michels_context_times_its_gradient(
+    network: BiaffineParser, sentences: list[Encoded], budget: int
+) -> None:
+    """|ctx . dL/dctx| of each attention head at each piece, from the library's modules by hooks, summed, over the pieces."""
+    n_heads = network.encoder.n_attention_heads
+    layers = network.encoder.model.encoder.layer
+    total, n = torch.zeros(len(layers), n_heads), 0
+    for e in sentences:
+        batch, contexts = pack([e]), {}
+
+        def keep(i: int, contexts: dict[int, Tensor] = contexts) -> Callable[..., None]:
+            def kept(_: object, given: tuple[Tensor]) -> None:
+                given[0].retain_grad()
+                contexts[i] = given[0]
+
+            return kept
+
+        hooks = [layer.attention.output.dense.register_forward_pre_hook(keep(i)) for i, layer in enumerate(layers)]
+        (network.eval().loss(batch).total / batch.n_annotated).backward()
+        for i, context in contexts.items():
+            assert context.grad is not None
+            products = (
+                (context * context.grad)[0].view(batch.n_pieces, n_heads, -1).sum(-1)
+            )  # [pieces, attention heads]
+            total[i] += products.abs().sum(0).detach()
+        n += batch.n_pieces
+        for hook in hooks:
+            hook.remove()
+    network.zero_grad()
+    found = importance(network, sentences, per="piece", normalise=False, precision="fp32", budget=budget)
+    torch.testing.assert_close(found, total / n, rtol=1e-4, atol=1e-8)
+
+
 def test_it_is_no_absolute_value_of_a_mean(network: BiaffineParser, sentences: list[Encoded]) -> None:
     gradients = torch.stack(one_by_one(network.eval(), sentences, torch.ones(2, 2)))
     found = importance(network, sentences, normalise=False, precision="fp32")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 
 import pytest
 import torch
@@ -10,7 +11,9 @@ import torch
 from sublingual.data.batches import Encoded, pack
 from sublingual.data.conllu import Sentence
 from sublingual.model.parser import BiaffineParser
+from sublingual.model.weights import WeightMask, attention_weights
 from sublingual.subnetworks.dynamic import LanguageGates
+from sublingual.subnetworks.language_weights import LanguageWeights
 from sublingual.training.joint import joint_gradients_, together_
 from sublingual.training.stage2 import Stage2Config, stage2_
 
@@ -78,6 +81,45 @@ def test_gates_of_ones_are_no_gates_to_the_bit(network: BiaffineParser, batches:
     (network.loss(batch).sentences * weight).sum().backward()
     expected = gradients(network)
     assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())
+
+
+def zeroed(network: BiaffineParser, mask: WeightMask) -> BiaffineParser:
+    other = deepcopy(network)
+    for name, p in other.encoder.model.named_parameters():
+        if name in mask.kept:
+            p.data[~mask.kept[name]] = 0
+    return other
+
+
+def masks_of(network: BiaffineParser) -> dict[str, WeightMask]:
+    generator = torch.Generator().manual_seed(0)
+    shapes = {name: p.shape for name, p in attention_weights(network.encoder).items()}
+    return {
+        code: WeightMask({name: torch.rand(shape, generator=generator) > 0.3 for name, shape in shapes.items()})
+        for code in LANGUAGES
+    }
+
+
+def test_with_masks_of_single_weights_it_is_the_mean_of_the_masked_copies_gradients(
+    network: BiaffineParser, batches: list[list[Encoded]]
+) -> None:
+    masks = masks_of(network)
+    before = deepcopy(network.state_dict())
+    losses = joint_gradients_(network, LanguageWeights(masks), batches, budget=4096, precision="fp32")
+    assert all(torch.equal(t, before[name]) for name, t in network.state_dict().items())
+    found = gradients(network)
+    expected = {name: torch.zeros_like(gradient) for name, gradient in found.items()}
+    for i, (sentences, mask) in enumerate(zip(batches, masks.values(), strict=True)):
+        copy = zeroed(network, mask)
+        batch = pack(sentences)
+        loss = copy.loss(batch).total / batch.n_annotated
+        assert losses[i] == pytest.approx(loss.item(), rel=1e-5)
+        loss.backward()
+        for name, p in copy.named_parameters():
+            if p.grad is not None:
+                expected[name] += p.grad * mask.kept.get(name.removeprefix("encoder.model."), 1) / 3
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
 
 
 class NoGates(LanguageGates):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,9 @@ from sublingual.data.batches import Encoded, pack
 from sublingual.data.conllu import Sentence
 from sublingual.errors import TrainingError
 from sublingual.model.parser import BiaffineParser
-from sublingual.subnetworks.dynamic import DynamicConfig, DynamicGates, LanguageGates
+from sublingual.model.weights import WeightMask, attention_weights
+from sublingual.subnetworks.dynamic import DynamicConfig, DynamicGates, LanguageGates, LanguageSubnetworks
+from sublingual.subnetworks.language_weights import LanguageWeights
 from sublingual.training.meta import Episode, meta_gradients_
 from sublingual.training.optim import OptimConfig
 from sublingual.training.stage2 import Draws, Stage2Config, stage2_
@@ -194,7 +197,7 @@ def sets_of(
 
 def episode(
     network: BiaffineParser,
-    gates: LanguageGates,
+    gates: LanguageSubnetworks,
     data: dict[str, list[Sentence]],
     inner: AdaptConfig = INNER,
     observe: Callable[[int, Sequence[Tensor | None]], None] | None = None,
@@ -223,6 +226,48 @@ def test_an_episode_gives_the_mean_of_the_learners_gradients_and_their_losses(
             assert p.grad is not None
             expected = sum(f.gradients[name] for f in plain) / 3
             torch.testing.assert_close(p.grad, expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.usefixtures("float64")
+def test_in_masks_of_single_weights_the_learners_are_those_of_masked_copies(
+    tiny_parser: Make, data: dict[str, list[Sentence]]
+) -> None:
+    network = tiny_parser().double()
+    network.encoder.model.get_input_embeddings().requires_grad_(False)
+    generator = torch.Generator().manual_seed(0)
+    shapes = {name: p.shape for name, p in attention_weights(network.encoder).items()}
+    masks = {
+        code: WeightMask({name: torch.rand(shape, generator=generator) > 0.3 for name, shape in shapes.items()})
+        for code in LANGUAGES
+    }
+    before = deepcopy(network.state_dict())
+    found = episode(network, LanguageWeights(masks), data)
+    supports, queries = sets_of(network, data)
+    expected = {name: torch.zeros_like(p) for name, p in network.named_parameters() if p.requires_grad}
+    for i, mask in enumerate(masks.values()):
+        phi = deepcopy(network)
+        phi.zero_grad()
+        on = {f"encoder.model.{name}": kept for name, kept in mask.kept.items()}
+        for name, p in phi.named_parameters():
+            p.data *= on.get(name, torch.ones(()))
+        for sentences in [supports[i]] * INNER.steps + [queries[i]]:
+            loss = per_word(phi, sentences, torch.ones(2, 2))
+            phi.zero_grad()
+            loss.backward()
+            if sentences is queries[i]:
+                break
+            for name, p in phi.named_parameters():
+                rate = INNER.encoder_rate if name.startswith("encoder.") else INNER.classifier_rate
+                if p.grad is not None:
+                    p.data -= rate * p.grad * on.get(name, torch.ones(()))
+        assert found.query[i] == pytest.approx(loss.item(), rel=1e-9)
+        for name, p in phi.named_parameters():
+            if p.grad is not None and name in expected:
+                expected[name] += p.grad * on.get(name, torch.ones(())) / 3
+    for name, p in network.named_parameters():
+        assert torch.equal(p, before[name])
+        if p.requires_grad:
+            torch.testing.assert_close(p.grad, expected[name], rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("dropout", [False, True])
@@ -338,3 +383,34 @@ def test_support_and_query_of_one_language_do_not_touch_another(
         found = episode(network, LanguageGates(start, languages=order), {c: data[c] for c in order})
         results.append(dict(zip(order, found.query, strict=True)))
     assert results[0] == results[1]
+
+
+class Saved:
+    """A tensor that a graph keeps for its backward pass; counts the bytes of all that are alive, and their peak."""
+
+    now = peak = 0
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+        Saved.now += tensor.nbytes
+        Saved.peak = max(Saved.peak, Saved.now)
+
+    def __del__(self) -> None:
+        Saved.now -= self.tensor.nbytes
+
+
+def test_no_graph_outlives_its_step_whatever_the_number_of_steps_or_languages(
+    tiny_parser: Make, data: dict[str, list[Sentence]]
+) -> None:
+    peaks = []
+    for codes, steps in (("ar", 2), ("ar", 9), (LANGUAGES, 9)):
+        network = tiny_parser()
+        same = dict.fromkeys([codes] if isinstance(codes, str) else codes, data["ar"])
+        gates = LanguageGates(torch.ones(len(same), 2, 2, dtype=torch.bool), languages=[*same])
+        Saved.now = Saved.peak = 0
+        with torch.autograd.graph.saved_tensors_hooks(Saved, lambda saved: saved.tensor):
+            episode(network, gates, same, inner=replace(INNER, steps=steps, encoder_rate=0.0, classifier_rate=0.0))
+        gc.collect()
+        assert Saved.now == 0
+        peaks.append(Saved.peak)
+    assert peaks[0] == peaks[1] == peaks[2] > 0

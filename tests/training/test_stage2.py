@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,11 @@ from sublingual.data.batches import Encoded
 from sublingual.data.conllu import Sentence
 from sublingual.errors import ConfigError, DataError, TrainingError
 from sublingual.model.parser import BiaffineParser
+from sublingual.model.weights import WeightMask, attention_weights
 from sublingual.parsing import parse
-from sublingual.subnetworks.dynamic import DynamicConfig, DynamicGates, LanguageGates
+from sublingual.subnetworks.dynamic import DynamicConfig, DynamicGates, LanguageGates, LanguageSubnetworks
+from sublingual.subnetworks.language_weights import DynamicWeights, LanguageWeights
+from sublingual.subnetworks.magnitude import ranks
 from sublingual.training import stage2
 from sublingual.training.loop import Progress
 from sublingual.training.optim import OptimConfig
@@ -58,6 +62,18 @@ def gates_of(kind: str, config: Stage2Config = CONFIG) -> LanguageGates:
     return LanguageGates(torch.ones_like(START) if kind == "full" else START, languages=LANGUAGES)
 
 
+def weights_of(network: BiaffineParser, kind: str, config: Stage2Config) -> LanguageSubnetworks:
+    generator = torch.Generator().manual_seed(0)
+    shapes = {name: p.shape for name, p in attention_weights(network.encoder).items()}
+    masks = {
+        code: WeightMask({name: torch.rand(shape, generator=generator) > 0.3 for name, shape in shapes.items()})
+        for code in LANGUAGES
+    }
+    if kind == "weights":
+        return LanguageWeights(masks)
+    return DynamicWeights(masks, rank=ranks(network), config=config.dynamic)
+
+
 @pytest.fixture
 def work(tiny_parser: Make, data: dict[str, list[Sentence]]) -> Callable[..., str]:
     """Trains a tiny parser with dropout and returns a digest of it and of its gates."""
@@ -70,7 +86,8 @@ def work(tiny_parser: Make, data: dict[str, list[Sentence]]) -> Callable[..., st
         config: Stage2Config = CONFIG,
         **options: Any,
     ) -> str:
-        network, gates = tiny_parser(dropout=True), gates_of(kind, config)
+        network = tiny_parser(dropout=True)
+        gates = weights_of(network, kind, config) if "weights" in kind else gates_of(kind, config)
         stage2_(network, gates, options.pop("data", data), loop=loop, config=config, folder=folder, **options)
         both = [*network.state_dict().values(), *gates.state_dict().values()]
         return hashlib.sha256(b"".join(t.numpy().tobytes() for t in both)).hexdigest()
@@ -82,10 +99,12 @@ class StoppedError(Exception):
     pass
 
 
+@pytest.mark.parametrize("kind", ["dynamic", "weights", "dynamic weights"])
 @pytest.mark.parametrize("loop", ["joint", "meta"])
 def test_stopped_and_resumed_runs_give_the_bits_of_one_that_never_stopped(
-    work: Callable[..., str], tmp_path: Path, loop: str
+    work: Callable[..., str], tmp_path: Path, loop: str, kind: str
 ) -> None:
+    work = partial(work, kind=kind)
     whole = work(tmp_path / "whole", loop=loop)
 
     def stop_at(step: int) -> Callable[[Progress], None]:
@@ -218,6 +237,7 @@ def test_gates_changed_since_the_start_are_counted(tiny_parser: Make, data: dict
     found = stage2_(tiny_parser(), gates, data, loop="joint", config=config)
     changed = (gates.binary() != first).sum(dim=(1, 2)).tolist()
     assert found.changed == dict(zip(LANGUAGES, changed, strict=True))
+    assert all(found.switched[code] >= found.changed[code] for code in LANGUAGES)
     assert sum(changed) > 0
     assert found.steps == 6
 

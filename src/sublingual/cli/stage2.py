@@ -63,6 +63,10 @@ Found = Annotated[
     Path | None,
     typer.Option("--subnetworks", help="Folder of what `subnetwork find` wrote; static and dynamic need it."),
 ]
+Systems = Annotated[
+    Path | None,
+    typer.Option("--systems", help="TOML file of further systems, written as the package's resources/systems.toml."),
+]
 Steps = Annotated[int | None, typer.Option("--steps", help="Iterations (joint) or episodes (meta).")]
 Last = Annotated[
     int,
@@ -82,6 +86,7 @@ def stage2(loop: str) -> Callable[..., None]:
         treebanks: Treebanks = None,
         gates: Gates = "full",
         subnetworks: Found = None,
+        systems: Systems = None,
         steps: Steps = None,
         config: Settings = None,
         words: Words = None,
@@ -96,7 +101,7 @@ def stage2(loop: str) -> Callable[..., None]:
         refuse_existing(out, overwrite=overwrite)
         from sublingual.subnetworks.systems import system
 
-        row = system(f"{loop}-{gates}")
+        row = system(f"{loop}-{gates}", own=systems)
         files = languages_of(treebanks, ud)
         found = {} if subnetworks is None or row.kind != "heads" else found_in(subnetworks, [*files])
         weights = {} if subnetworks is None or row.kind != "weights" else weights_in(subnetworks, [*files])
@@ -150,7 +155,7 @@ def _trained(
     """
     from sublingual.model.weights import n_off
     from sublingual.training.runs import CHECKPOINT
-    from sublingual.training.system import train_system
+    from sublingual.training.system import switches, train_system
 
     work = out.with_name(out.name + ".run")
     many = f" in {ranks.size} processes" if ranks.size > 1 else ""
@@ -179,8 +184,11 @@ def _trained(
     off = {code: n_off(own) for code, own in trained.parser.subnetworks.items()}
     what = "weights" if row.kind == "weights" else "attention heads"
     say(f"model in {out}" + "".join(f"; {code}: {n} {what} off" for code, n in off.items()))
-    done = trained.run
-    return {"system": row.name, "off": off, "changed": dict(done.changed), "cpu_seconds": round(done.cpu_seconds, 1)}
+    moved = switches(trained.run, config.steps)
+    if row.gates == "dynamic":
+        said = "; ".join(f"{code} {n}" for code, n in moved["switched_per_100_steps"].items())
+        say(f"{what} switched in 100 steps: {said}")
+    return {"system": row.name, "off": off, **moved, "cpu_seconds": round(trained.run.cpu_seconds, 1)}
 
 
 def languages_of(treebanks: Sequence[str] | None, ud: Path | None, *, split: Split = "train") -> dict[str, list[Path]]:

@@ -49,9 +49,24 @@ def show(
 
 
 @app.command()
-def compare(files: Files, as_json: Json = False) -> None:
+def compare(
+    files: Files,
+    matrix: Annotated[
+        bool, typer.Option("--matrix", help="A square: Jaccard index of what is off for each two.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Compare subnetworks in pairs: Jaccard index of what is on and of what is off, and how many each layer shares."""
     found = [read_any(path) for path in files]
+    if matrix:
+        if as_json:
+            raise ConfigError("--matrix and --json: give one of them; --json has every pair")
+        rows = [
+            [a.stem, *(f"{overlap_any(x, y).jaccard_off:.3f}" for y in found)]
+            for a, x in zip(files, found, strict=True)
+        ]
+        table(["Jaccard off", *(path.stem for path in files)], rows)
+        return
     pairs = [(a, b, overlap_any(found[a], found[b])) for a, b in combinations(range(len(files)), 2)]
     if as_json:
         print(json.dumps([{"a": str(files[a]), "b": str(files[b]), **asdict(shared)} for a, b, shared in pairs]))

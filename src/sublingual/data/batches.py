@@ -72,6 +72,15 @@ class Batch:
         return int(self.word_mask.sum())
 
     @property
+    def n_owners(self) -> int:
+        """How many rows of gates the pieces need: one a sentence, or one a piece (`apart`)."""
+        return int(self.piece_sentence.max()) + 1
+
+    def apart(self) -> Batch:
+        """Returns the batch with a row of gates for each piece, in place of one for each sentence."""
+        return replace(self, piece_sentence=torch.arange(self.n_pieces, device=self.pieces.device))
+
+    @property
     def annotated(self) -> Int[Tensor, "batch"]:
         """The words of each sentence that count in the loss."""
         return (self.heads >= 0).sum(dim=1)

@@ -94,7 +94,7 @@ class Encoder(nn.Module):
         piece without a row is ours to have prevented: see `admit_`. Raises EncoderError for gates of another shape.
         """
         if gates is not None:
-            self._refuse_unfit(gates, n_sentences=len(batch))
+            self._refuse_unfit(gates, n_sentences=batch.n_owners)
         ids = batch.pieces
         if hide:
             hidden = batch.inner & (torch.rand(ids.shape, device=ids.device) < hide)

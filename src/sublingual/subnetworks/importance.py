@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -22,6 +22,7 @@ from sublingual.runtime import autocast
 from sublingual.scoring import score
 
 Masks = TypeVar("Masks")
+Unit = Literal["sentence", "piece"]
 
 
 def importance(
@@ -29,6 +30,7 @@ def importance(
     sentences: Sequence[Encoded],
     *,
     gates: Float[Tensor, "layers attention_heads"] | None = None,
+    per: Unit = "sentence",
     normalise: bool = True,
     precision: str = "auto",
     budget: int = 4096,
@@ -36,23 +38,26 @@ def importance(
     """Returns E |dL(x)/dgate| over single sentences x, L being the sentence's loss per word (eq. 3).
 
     Exact, from one backward a micro-batch: each sentence has gates of its own, and the summed loss has their gradients
-    apart. `normalise`: divided by each layer's l2 norm (Michel et al. 2019; raw scores differ by layer). Without dropout;
-    nothing but the gates gets a gradient.
+    apart. `per`: "piece" takes the absolute value for each piece of a sentence, whose gates are then its own, and the mean
+    over all pieces: |context . dL/dcontext| in Michel et al. 2019 (docs/protocol.md 1D). `normalise`: divided by each
+    layer's l2 norm (Michel et al. 2019; raw scores differ by layer). Without dropout; nothing but the gates gets a gradient.
     """
     encoder = network.encoder
     shape = (encoder.n_layers, encoder.n_attention_heads)
     start = torch.ones(shape, device=network.device) if gates is None else gates.to(network.device).float()
-    total = torch.zeros(shape, device=network.device)
+    total, n = torch.zeros(shape, device=network.device), 0
     network.eval()
     with _frozen(network):
         for run in micro_batches(sentences, budget=budget):
             batch = pack(run).to(network.device)
-            own = start.expand(len(batch), -1, -1).clone().requires_grad_()  # [batch, layers, attention_heads]
+            batch = batch.apart() if per == "piece" else batch
+            n += batch.n_owners
+            own = start.expand(batch.n_owners, -1, -1).clone().requires_grad_()  # [owners, layers, attention_heads]
             with autocast(network.device, precision=precision):
                 losses = network.loss(batch, own).sentences / batch.annotated.clamp(min=1)
             (gradient,) = torch.autograd.grad(losses.sum(), own)
             total += gradient.abs().sum(dim=0)
-    mean = total / len(sentences)
+    mean = total / max(1, n)
     return nn.functional.normalize(mean, dim=1) if normalise else mean
 
 
@@ -75,13 +80,15 @@ class PruneConfig:
 
     `share`: of all attention heads, switched off a step (10 % of 144: 14); for single weights, of those still on. `keep`:
     the last gates stand whose dev LAS is that share of the full model's (docs/protocol.md 2.2). `again`: importance is
-    estimated anew at every step. `normalise`: see `importance`. `least`: attention heads that stay in every layer.
-    `sentences` and `dev_sentences`: how many are read, evenly drawn. Raises ConfigError for impossible numbers.
+    estimated anew at every step. `per` and `normalise`: see `importance`. `least`: attention heads that stay in every layer.
+    `sentences` and `dev_sentences`: how many are read, evenly drawn. For single weights only `share`, `keep`,
+    `dev_sentences` and `precision` count. Raises ConfigError for impossible numbers.
     """
 
     share: float = 0.1
     keep: float = 0.95
     again: bool = True
+    per: Unit = "sentence"
     normalise: bool = True
     least: int = 0
     sentences: int = 1000
@@ -143,7 +150,13 @@ def prune(
     """
     read = network.encode(evenly(train, config.sentences), gold=True)
     estimate = partial(
-        importance, network, read, normalise=config.normalise, precision=config.precision, budget=config.budget
+        importance,
+        network,
+        read,
+        per=config.per,
+        normalise=config.normalise,
+        precision=config.precision,
+        budget=config.budget,
     )
     first = estimate()
     step = max(1, int(config.share * first.numel()))

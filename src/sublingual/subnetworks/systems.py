@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -58,19 +59,35 @@ class System:
         return language in self.only if self.only is not None else language not in (self.all_but or ())
 
 
-def systems() -> dict[str, System]:
-    """Returns the package's systems by name."""
-    text = (files("sublingual") / "resources" / "systems.toml").read_text(encoding="utf-8")
+def systems(own: Path | None = None) -> dict[str, System]:
+    """Returns the package's systems by name, and those of a file of one's own, which is written as `systems.toml` is.
+
+    Raises ConfigError for a file that cannot be read, an unknown key, and a name that is taken.
+    """
+    known = _rows((files("sublingual") / "resources" / "systems.toml").read_text(encoding="utf-8"), "systems.toml")
+    if own is None:
+        return known
+    try:
+        mine = _rows(own.read_text(encoding="utf-8"), str(own))
+    except (OSError, ValueError) as fault:
+        raise ConfigError(f"{own} cannot be read as a table of systems ({fault})") from fault
+    if taken := sorted({*known} & {*mine}):
+        raise ConfigError(f"{own}: the name {taken[0]!r} is taken by one of the package's systems; choose another")
+    return known | mine
+
+
+def _rows(text: str, source: str) -> dict[str, System]:
     rows = tomllib.loads(text)
-    return {name: replace(from_mapping(System, row, source="systems.toml"), name=name) for name, row in rows.items()}
+    return {name: replace(from_mapping(System, row, source=source), name=name) for name, row in rows.items()}
 
 
-def system(name: str) -> System:
+def system(name: str, *, own: Path | None = None) -> System:
     """Returns the system of that name; `nonep-static-only-ar` and `nonep-static-all-but-ar` mask one language (7.1).
 
-    Each row of the joint loop has a twin of the meta loop. Raises ConfigError for an unknown name.
+    Each row of the joint loop has a twin of the meta loop. `own`: a file of further rows. Raises ConfigError for an unknown
+    name.
     """
-    known = systems()
+    known = systems(own)
     for twin in [row for row in known.values() if row.loop == "joint"]:
         meta = twin.name.replace("nonep-", "meta-")
         known.setdefault(meta, replace(twin, name=meta, loop="meta"))

@@ -82,11 +82,15 @@ def stage2_config(loop: str, encoder: str) -> Stage2Config:
 
 @dataclass(frozen=True)
 class Stage2:
-    """What a run gave: seconds of processor time and steps that were done here, gates changed by language since the start."""
+    """What a run gave: seconds of processor time and steps that were done here.
+
+    By language: how many gates differ from those of the start, and how many were switched in all its steps, to and fro.
+    """
 
     cpu_seconds: float
     steps: int
     changed: Mapping[str, int]
+    switched: Mapping[str, int]
 
 
 def stage2_(
@@ -126,7 +130,7 @@ def stage2_(
         if conflicts is not None:  # also of steps that were observed before this process went on
             kept = run.state.notes.get(COSINES, {})
             conflicts.cosines = {int(step): torch.tensor(rows, dtype=torch.float64) for step, rows in kept.items()}
-        return Stage2(time.process_time() - began, steps, gates.changed())
+        return Stage2(time.process_time() - began, steps, gates.changed(), run.state.notes["switched"])
 
 
 class Draws:
@@ -181,7 +185,8 @@ class _Run:
         if learned:
             adam.add_param_group({"name": "gates", "params": learned, "lr": config.dynamic.rate, "weight_decay": 0.0})
         both = nn.ModuleDict({"parser": network, "gates": gates})
-        self.state = State(both, adam, self.draws, notes={"run": self._identity()}, ranks=ranks)
+        notes = {"run": self._identity(), "switched": dict.fromkeys(gates.languages, 0)}
+        self.state = State(both, adam, self.draws, notes=notes, ranks=ranks)
         self.rates = Rates(adam, config.outer, steps=config.steps)
 
     def step(self) -> Step:
@@ -204,6 +209,7 @@ class _Run:
         switched = (self.gates.binary() != before).flatten(1).sum(dim=1).tolist()
         for code, loss, n in zip(self.gates.languages, losses, switched, strict=True):
             values |= {f"loss_{code}": loss, f"switched_{code}": float(n)}
+            self.state.notes["switched"][code] += n
         n_pieces = sum(e.n_pieces for batches in drawn for batch in batches for e in batch)
         return Step(mean, n_pieces, values)
 

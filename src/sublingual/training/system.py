@@ -16,7 +16,8 @@ from sublingual.model.weights import attention_weights
 from sublingual.parsing import Parser
 from sublingual.subnetworks.dynamic import DynamicGates, LanguageGates, LanguageSubnetworks, stacked
 from sublingual.subnetworks.gates import Subnetwork, refuse_foreign
-from sublingual.subnetworks.language_weights import LanguageWeights, mask_of
+from sublingual.subnetworks.language_weights import DynamicWeights, LanguageWeights, mask_of
+from sublingual.subnetworks.magnitude import ranks
 from sublingual.subnetworks.masks import WeightSubnetwork, refuse_foreign_weights
 from sublingual.subnetworks.systems import System, starting_gates, starting_weights
 from sublingual.training.gradients import Conflicts
@@ -62,7 +63,7 @@ def train_system(
     if row.gates == "dynamic" and row.dynamic_off is not None:
         config = replace(config, dynamic=replace(config.dynamic, off=row.dynamic_off))
     gates: LanguageSubnetworks = (
-        language_weights(parser, row, weights or {}, languages)
+        language_weights(parser, row, weights or {}, languages, config=config)
         if row.kind == "weights"
         else language_gates(parser, row, found or {}, languages, config=config)
     ).to(network.device)
@@ -91,11 +92,20 @@ def train_system(
             "row": asdict(row),
             "stage2": asdict(config),
             "stage2_cpu_seconds": round(run.cpu_seconds, 1),
+            **({"gates": switches(run, config.steps)} if row.gates == "dynamic" else {}),
         },
         scores={},
         note=f"Stage 2 on {len(languages)} languages, system {row.name}.",
     )
     return TrainedSystem(Parser(network, None, about, learned), run, None if seen is None else seen.record())
+
+
+def switches(run: Stage2, steps: int) -> dict[str, dict[str, int | float]]:
+    """Returns by language how many gates changed since the start, and how many switched in 100 steps."""
+    return {
+        "changed": dict(run.changed),
+        "switched_per_100_steps": {code: round(100 * n / steps, 2) for code, n in run.switched.items()},
+    }
 
 
 def language_gates(
@@ -120,15 +130,26 @@ def language_gates(
 
 
 def language_weights(
-    parser: Parser, row: System, found: Mapping[str, Sequence[WeightSubnetwork]], languages: Sequence[str]
-) -> LanguageWeights:
-    """Returns the masks of single weights of the row; those of another encoder are refused."""
+    parser: Parser,
+    row: System,
+    found: Mapping[str, Sequence[WeightSubnetwork]],
+    languages: Sequence[str],
+    *,
+    config: Stage2Config,
+) -> LanguageWeights | DynamicWeights:
+    """Returns the masks of single weights of the row at the start; those of another encoder are refused.
+
+    Learned ones begin in the order of the weights' magnitude, as they were found.
+    """
     encoder = parser.network.encoder
     shapes = {name: p.shape for name, p in attention_weights(encoder).items()}
     for each in (s for own in found.values() for s in own):
         refuse_foreign_weights(each, fingerprint=encoder.identity, shapes=shapes)
     started = starting_weights(row, found, languages, shapes=shapes)
-    return LanguageWeights({code: mask_of(subnetwork) for code, subnetwork in started.items()})
+    masks = {code: mask_of(subnetwork) for code, subnetwork in started.items()}
+    if row.gates != "dynamic":
+        return LanguageWeights(masks)
+    return DynamicWeights(masks, rank=ranks(parser.network), config=config.dynamic)
 
 
 def _importance(
