@@ -122,6 +122,8 @@ class _Graph:
         self.threads = ("--threads", str(study.threads))
         self.files = cache(self._files)  # which looks into folders
         self.subnetworks = cache(self._subnetworks)
+        self.system = cache(self._system)
+        self.group = cache(self._group)
 
     def steps(self) -> Iterator[Step]:
         for name in self.study.choices:
@@ -130,11 +132,9 @@ class _Graph:
             yield from self.group(group)
         yield from self.reporting()
 
-    def group(self, group: Group) -> Iterator[Step]:
-        for seed in self.seeds(group):
-            for name in group.systems:
-                yield from self.system(name, seed)
-                yield from self.tests(group, name, seed)
+    def _group(self, group: Group) -> tuple[Step, ...]:
+        runs = [(name, seed) for seed in self.seeds(group) for name in group.systems]
+        return tuple(step for run in runs for step in (*self.system(*run), *self.tests(group, *run)))
 
     def seeds(self, group: Group) -> range:
         return range(group.seeds or self.study.seeds)
@@ -184,16 +184,17 @@ class _Graph:
         n = printed[0] if printed else sum(count(Path(path)).sentences for path in self.files((treebank,), "train"))
         return self.study.finding.epochs * -(-n // 20)
 
-    def system(self, name: str, seed: int) -> Iterator[Step]:
+    def _system(self, name: str, seed: int) -> tuple[Step, ...]:
         """What one trained system needs, and the system last."""
-        yield from self.before(name, seed)
-        if name != "stage1":
-            chosen = self.choice_of(name)
-            loop = self.loop(name)
-            said, inputs = _said(loop), tuple[str, ...]()
-            if chosen is not None:
-                said, inputs = ("--config", f"choices/{chosen}.json"), (f"choices/{chosen}.json",)
-            yield self.stage2(name, f"{name}-{seed}", seed, (*said, *self.compared(name)), inputs, _preset(loop))
+        before = tuple(self.before(name, seed))
+        if name == "stage1":
+            return before
+        chosen, loop = self.choice_of(name), self.loop(name)
+        said, inputs = _said(loop), tuple[str, ...]()
+        if chosen is not None:
+            said, inputs = ("--config", f"choices/{chosen}.json"), (f"choices/{chosen}.json",)
+        said = (*said, *self.compared(name))
+        return (*before, self.stage2(name, f"{name}-{seed}", seed, said, inputs, _preset(loop)))
 
     def before(self, name: str, seed: int) -> Iterator[Step]:
         """Stage 1, and the subnetworks that the system needs."""
