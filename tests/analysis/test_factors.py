@@ -86,6 +86,26 @@ def test_the_paper_s_gains_go_with_domains_as_figure_2_says(ud: Path) -> None:
     assert dynamic.low < 0 < dynamic.high
 
 
+def test_domains_are_covered_only_where_all_training_treebanks_are_known(run_of: Callable[..., Run]) -> None:
+    runs = [run_of("a", f"t{i}", 10.0, code=code) for i, code in enumerate(("ar", "ar", "no", "no"))]
+    table = treebank_table(runs)
+    genres = {
+        "t0": ("news",),
+        "t1": ("news", "bible"),
+        "t2": ("bible",),
+        "t3": ("web",),
+        "ar": ("news",),
+        "no": ("bible",),
+    }
+    known = {name: Facts(name, name, None, own, {}) for name, own in genres.items()}
+    found = {factor.key: factor.values for factor in factors(table, known, encoder="x", training=("ar", "no"))}
+    assert found["domains"] == {"t0": 1, "t1": 2, "t2": 1, "t3": 1}
+    assert found["covered"] == {"t0": 1, "t1": 1, "t2": 1, "t3": 0}
+    assert found["transfer"] == {"t0": 1, "t1": 0.5, "t2": 1, "t3": 0}
+    some = {factor.key for factor in factors(table, known, encoder="x", training=("ar", "no", "missing"))}
+    assert not some & {"covered", "transfer"}
+
+
 def test_a_sheet_has_a_line_a_factor_and_needs_a_base(run_of: Callable[..., Run]) -> None:
     runs = [run_of("a", f"t{i}", 10.0, similarity=i / 10) for i in range(5)]
     runs += [run_of("b", f"t{i}", 10.0 + i * i, similarity=i / 10) for i in range(5)]

@@ -81,13 +81,14 @@ def factors(
 ) -> tuple[Factor, ...]:
     """Returns the properties of figure 2, and what stands beside them: domains covered, pieces per word, unknown words.
 
-    Domains are covered by all training treebanks together, or by those of the transfer language (what section 6 tries).
+    Domains are covered by all training treebanks together, or by those of the transfer language (what section 6 tries);
+    both are left out where the facts of a training treebank are missing.
 
     `encoder`: its name, which decides whose pretraining counts. `training`: treebanks whose domains are covered.
     """
     treebanks = [row.treebank for row in table.total.rows]
     known = {treebank: facts[treebank] for treebank in treebanks if treebank in facts}
-    trained = [facts[name] for name in training if name in facts]
+    trained = [facts[name] for name in training] if facts.keys() >= set(training) else []
     tests = {name: each.splits["test"] for name, each in known.items() if "test" in each.splits}
     pieces = {name: n for name, test in tests.items() if (n := test.pieces_per_word) is not None}
     unknown = {name: n for name, test in tests.items() if (n := test.unknown_words) is not None}
