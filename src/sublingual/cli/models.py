@@ -100,6 +100,13 @@ def adapt(
     ] = None,
     encoder_rate: Annotated[float | None, typer.Option("--encoder-rate", help="Learning rate of the encoder.")] = None,
     classifier_rate: Annotated[float | None, typer.Option("--classifier-rate", help="That of the rest.")] = None,
+    shared: Annotated[
+        bool,
+        typer.Option(
+            "--shared",
+            help="Leave the encoder as it is but for biases and norms: a service holds it once for many such models.",
+        ),
+    ] = False,
     seed: Seed = 0,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -118,7 +125,7 @@ def adapt(
     _say_language(language if like is None else resolve(like))
 
     from sublingual import runtime
-    from sublingual.adaptation import AdaptConfig, config_for
+    from sublingual.adaptation import SHARED, AdaptConfig, config_for
     from sublingual.adaptation import adapt as run
     from sublingual.parsing import Parser
 
@@ -126,7 +133,7 @@ def adapt(
     where = runtime.device(device)
     given = {"steps": steps, "precision": runtime.resolve_precision(precision, where)}
     chosen = {"optimizer": optimizer, "encoder_rate": encoder_rate, "classifier_rate": classifier_rate}
-    changes = given | {name: value for name, value in chosen.items() if value is not None}
+    changes = given | (SHARED if shared else {}) | {name: value for name, value in chosen.items() if value is not None}
     settings.from_mapping(AdaptConfig, changes, source="the options")  # what cannot be is refused before any work
     base = Parser.from_pretrained(model, device=where) if model else base_parser(encoder, ud, device=device, yes=yes)
     say(
