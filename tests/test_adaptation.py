@@ -218,7 +218,7 @@ def test_a_new_label_is_learned_and_predicted(base: Parser, support: list[Senten
 def test_a_label_without_a_universal_relation_is_refused(base: Parser, support: list[Sentence]) -> None:
     weights = digest(base.network)
     with pytest.raises(
-        DataError, match=r"the label 'xyz:nsubj' has no universal relation to start from: 'xyz' is not one"
+        DataError, match=r"^<words>:1: the label 'xyz:nsubj' has no universal relation to start from: 'xyz' is not one"
     ):
         adapt(base, relabelled(support, "nsubj", "xyz:nsubj"), config=CONFIG)
     assert digest(base.network) == weights

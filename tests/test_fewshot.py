@@ -61,6 +61,41 @@ def test_a_record_a_seed_with_scores_of_the_same_sentences(parser: Parser, treeb
         assert record["training_seed"] is None
 
 
+def test_the_breakdown_and_the_sentences_add_up_to_the_score(parser: Parser, treebank: Treebank) -> None:
+    for record in fewshot(parser, treebank, seeds=[0, 1], config=FEW, n=5):
+        adapted = record["adapted"]
+        for name, metric in [("labels", "las_full"), ("relations", "las"), ("lengths", "las")]:
+            rows = record["breakdown"][name].values()
+            assert sum(row[0] for row in rows) == adapted["n_words"]
+            assert sum(row[3] for row in rows) == adapted[metric]["correct"]
+        places = record["by_sentence"]
+        assert len(places["words"]) == len(places["las"]) == 12
+        scored = [(n, right) for n, right in zip(places["words"], places["las"], strict=True) if right is not None]
+        assert len(scored) == record["sentences"]
+        assert sum(n for n, _ in scored) == adapted["n_words"]
+        assert sum(right for _, right in scored) == adapted["las"]["correct"]
+        test = treebank.sentences("test")
+        assert places["words"] == [len(s.words) for s in test]
+        support = {s.words for s in test if s.sent_id in record["support"]}
+        assert [right is None for right in places["las"]] == [s.words in support for s in test]
+
+
+def test_of_a_capped_test_the_places_are_those_of_the_sample(parser: Parser, treebank: Treebank) -> None:
+    a, b = fewshot(parser, treebank, seeds=[0, 1], config=FEW, n=2, cap=6)
+    assert a["by_sentence"]["words"] == b["by_sentence"]["words"]
+    assert len(a["by_sentence"]["las"]) == 6
+    assert sum(right is not None for right in a["by_sentence"]["las"]) == a["sentences"]
+
+
+def test_with_a_reserve_supports_are_nested_and_score_the_same_sentences(parser: Parser, treebank: Treebank) -> None:
+    (few,) = fewshot(parser, treebank, seeds=[3], config=FEW, n=2, reserve=6, cap=100)
+    (more,) = fewshot(parser, treebank, seeds=[3], config=FEW, n=5, reserve=6, cap=100)
+    assert more["support"][:2] == few["support"]
+    assert more["scored"] == few["scored"]
+    assert not {*few["scored"]} & {*more["support"]}
+    assert (few["n"], few["reserve"], more["n"]) == (2, 6, 5)
+
+
 def test_keeping_repeated_sentences_scores_them(parser: Parser, treebank: Treebank) -> None:
     (record,) = fewshot(parser, treebank, seeds=[0], config=FEW, n=5, keep_repeated=True)
     assert (record["sentences"], record["repeated_left_out"]) == (7, 0)

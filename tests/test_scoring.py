@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import gzip
 import io
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
@@ -339,14 +340,24 @@ def test_the_official_score_says_what_is_missing(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    "text", ["1\tword\n\n", "1\tw\t_\t_\t_\t_\t_\t_\t_\t_\n\n", "1\tw\t_\t_\t_\t_\t0\troot\t_\t_\n", None]
+    "text", ["1\tword\n\n", "1\tw\t_\t_\t_\t_\t_\t_\t_\t_\n\n", "1\tw\t_\t_\t_\t_\t0\troot\t_\t_\n"]
 )
-def test_what_the_official_scorer_refuses_is_our_error(tmp_path: Path, text: str | None) -> None:
+def test_what_the_official_scorer_refuses_is_our_error(tmp_path: Path, text: str) -> None:
     good, bad = written(tmp_path / "good.conllu", [GOLD]), tmp_path / "bad.conllu"
-    if text is not None:
-        bad.write_text(text)
+    bad.write_text(text)
     with pytest.raises(DataError, match=r"bad\.conllu: refused by the official scorer: .*sublingual check"):
         official_score(good, bad)
+
+
+def test_what_cannot_be_read_is_named_before_the_official_scorer_sees_it(tmp_path: Path) -> None:
+    good, bad = written(tmp_path / "good.conllu", [GOLD]), tmp_path / "bad.conllu"
+    with pytest.raises(DataError, match=r"bad\.conllu: cannot be read: No such file"):
+        official_score(good, bad)
+    bad.write_bytes(good.read_bytes().replace(b"w0", b"\xe9"))
+    with pytest.raises(DataError, match=r"bad\.conllu:2: byte 0xe9 is no UTF-8; looks like Latin-1"):
+        official_score(good, bad)
+    bad.write_bytes(gzip.compress(good.read_bytes()))
+    assert official_score(good, bad)["LAS"].f1 == 100
 
 
 def test_the_official_scorers_recursion_is_our_error(tmp_path: Path) -> None:

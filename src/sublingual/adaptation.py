@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sublingual.data.batches import Batch, Encoded, micro_batches, pack
 from sublingual.data.conllu import Sentence
+from sublingual.data.vocabulary import LabelVocabulary
 from sublingual.errors import ConfigError, DataError, TrainingError
 from sublingual.model.parser import BiaffineParser
 from sublingual.model.weights import Subnet, confined_
@@ -99,6 +100,7 @@ def adapt(
     seed: int = 0,
     gates: Subnet | None = None,
     progress: Callable[[int, float], None] | None = None,
+    watch: Callable[[int, Parser], None] | None = None,
 ) -> Adapted:
     """Returns a new parser adapted to the support sentences; the given one stays as it was to the bit.
 
@@ -106,8 +108,10 @@ def adapt(
     base relation; a word whose head is not annotated (`_`) does not count. `gates`, or else the parser's own, restrict
     the encoder in training and in the result; a weight that a subnetwork of single weights lacks is and stays zero. All
     parameters are adapted, also those that fine-tuning froze (the piece embeddings as `config` says), so that a parser
-    adapts alike before and after it is saved. `progress` is told each step and its loss. Raises DataError for a support
-    set without any annotated word or with a label that has no base relation, TrainingError for a loss that is not finite.
+    adapts alike before and after it is saved. `progress` is told each step and its loss; `watch` is shown the parser as each
+    step leaves it, to parse with and not to keep (sentences whose pieces it has: its embeddings must not grow under the
+    optimizer). Raises DataError for a support set without any annotated word or with a label that has no base relation,
+    TrainingError for a loss that is not finite.
 
     >>> adapted = adapt(parser, read_conllu("my.conllu"))      # doctest: +SKIP
     >>> adapted.parser.parse(read_conllu("new.conllu", heads="ignored"))      # doctest: +SKIP
@@ -119,15 +123,23 @@ def adapt(
     keep_memory()
     config = config or config_for(parser)
     parser = parser if gates is None else replace(parser, gates=gates)
+    _refuse_baseless(support, parser.network.vocabulary)
     labels = [label for sentence in support for label in sentence.labels if label is not None]
     new_labels = parser.network.vocabulary.missing(labels)
     network = deepcopy(parser.network).with_labels(labels)
     encoded = network.encode(support, gold=True)
     _free_(network, config)
+
+    def told(step: int, loss: float) -> None:
+        if progress is not None:
+            progress(step, loss)
+        if watch is not None:
+            watch(step, replace(parser, network=network))
+
     with forked_random(network.device), confined_(network, parser.gates) as own:
         torch.manual_seed(seed)
         before = support_loss(network, encoded, config=config, gates=own)
-        losses = adapt_(network, encoded, config=config, gates=own, progress=progress)
+        losses = adapt_(network, encoded, config=config, gates=own, progress=told)
         after = support_loss(network, encoded, config=config, gates=own)
     return Adapted(replace(parser, network=network), losses, before, after, new_labels)
 
@@ -139,6 +151,15 @@ def _free_(network: BiaffineParser, config: AdaptConfig) -> None:
     for parameter in network.encoder_parameters():
         parameter.requires_grad_(not small or parameter.ndim == 1)
     network.encoder.model.get_input_embeddings().requires_grad_(config.embeddings and not small)
+
+
+def _refuse_baseless(support: Sequence[Sentence], vocabulary: LabelVocabulary) -> None:
+    for sentence in support:
+        try:
+            for label in vocabulary.missing(sentence.labels):
+                vocabulary.base_of(label)
+        except DataError as fault:
+            raise DataError(f"{sentence.place}: {fault}") from fault
 
 
 @torch.no_grad()

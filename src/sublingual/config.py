@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -50,9 +50,21 @@ def from_mapping(kind: type[T], values: Mapping[str, Any], *, source: str, prefi
             raise ConfigError(f"unknown key {prefix + key!r} in {source}{_near(key, hints)}")
         if is_dataclass(hints[key]) and isinstance(value, Mapping):
             made[key] = from_mapping(hints[key], value, source=source, prefix=f"{prefix}{key}.")
+        elif named := _named(hints[key], value):
+            made[key] = {
+                name: from_mapping(named, each, source=source, prefix=f"{prefix}{key}.{name}.")
+                for name, each in value.items()
+            }
         else:
             made[key] = _typed(hints[key], value, where=f"{prefix + key!r} in {source}")
     return _built(kind, made, source=source)
+
+
+def _named(kind: Any, value: Any) -> Any:
+    """The dataclass that `kind` has by name (`dict[str, Group]`), where the value is a mapping of mappings; else None."""
+    of = get_args(kind)[1] if get_origin(kind) is dict else None
+    mappings = isinstance(value, Mapping) and all(isinstance(each, Mapping) for each in value.values())
+    return of if is_dataclass(of) and mappings else None
 
 
 def _with(settings: T, word: str) -> T:
@@ -78,6 +90,16 @@ def _merged(settings: T, values: Mapping[str, Any], *, prefix: str) -> T:
             raise ConfigError(f"unknown key {prefix + key!r}{_near(key, hints)}")
         if is_dataclass(hints[key]) and isinstance(value, Mapping):
             made[key] = _merged(made[key], value, prefix=f"{prefix}{key}.")
+        elif named := _named(hints[key], value):
+            made[key] = dict(made[key])
+            for name, each in value.items():
+                below = f"{prefix}{key}.{name}."
+                there = name in made[key]
+                made[key][name] = (
+                    _merged(made[key][name], each, prefix=below)
+                    if there
+                    else from_mapping(named, each, source="the settings", prefix=below)
+                )
         else:
             made[key] = _typed(hints[key], value, where=repr(prefix + key))
     return _built(type(settings), made, source="the settings")

@@ -194,5 +194,6 @@ def _about(base: About, treebank: Treebank, *, drawn: FewShot, config: DemoConfi
         data=(*base.data, *data),
         seeds={**base.seeds, "support": config.seed},
         settings={**base.settings, "adaptation": asdict(config.adaptation)},
+        scores={},  # those of the English parser
         note="Made by `sublingual demo` from the embedded toy treebanks: it shows the way, do not use it for real text.",
     )

@@ -120,22 +120,31 @@ def record(result: DemoResult) -> dict[str, Any]:
 
 def page(result: DemoResult) -> str:
     """Returns the page: one self-contained HTML text without scripts."""
-    environment = Environment(
+    drawn = [(each, _trees(each)) for each in result.languages]
+    return (
+        environment()
+        .get_template("demo.html")
+        .render(
+            result=result,
+            warning=WARNING,
+            drawn=drawn,
+            signature=signature(),
+            heat_map=heat_map(result.systems.subnetworks),
+        )
+    )
+
+
+def environment() -> Environment:
+    """Returns where the package's pages are made: everything that is put in is escaped, nothing may be missing."""
+    made = Environment(
         loader=PackageLoader("sublingual", "resources/templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["curve"] = curve
-    drawn = [(each, _trees(each)) for each in result.languages]
-    return environment.get_template("demo.html").render(
-        result=result,
-        warning=WARNING,
-        drawn=drawn,
-        signature=signature(),
-        heat_map=heat_map(result.systems.subnetworks),
-    )
+    made.filters["curve"] = curve
+    return made
 
 
 def curve(values: Sequence[float]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import mean, stdev
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from sublingual.adaptation import AdaptConfig, adapt, config_for
+from sublingual.breakdown import breakdown
 from sublingual.data.conllu import Sentence, read_conllu
 from sublingual.data.downloads import sha256_of
 from sublingual.data.support import SUPPORT_SIZE, draw_support
@@ -24,7 +25,7 @@ from sublingual.errors import DataError
 from sublingual.model.weights import Subnet, WeightMask
 from sublingual.parsing import Parser
 from sublingual.runtime import machine, versions
-from sublingual.scoring import score, signature
+from sublingual.scoring import Score, score, sentence_counts, signature
 from sublingual.transfer import Transfer, own, transfer
 
 Record = dict[str, Any]
@@ -37,6 +38,7 @@ def fewshot(
     seeds: Sequence[int],
     config: AdaptConfig | None = None,
     n: int = SUPPORT_SIZE,
+    reserve: int | None = None,
     keep_repeated: bool = False,
     cap: int | None = None,
     method: str = "nearest",
@@ -45,9 +47,9 @@ def fewshot(
     """Yields one record for each support seed: zero-shot and adapted scores on the same remaining test sentences.
 
     A parser with subnetworks runs in the one that `method` chooses (`transfer.transfer`), zero-shot and adapted alike.
-    `cap` scores a fixed random sample of the test sentences, the same for every seed and parser. `system` names the parser
-    in the records (default: what its card says, or "stage1"). Raises DataError for a treebank without test sentences,
-    LanguageError where the method needs a language that has no vector.
+    `cap` scores a fixed random sample of the test sentences, the same for every seed and parser; `reserve`: see
+    `draw_support`. `system` names the parser in the records (default: what its card says, or "stage1"). Raises DataError for
+    a treebank without test sentences, LanguageError where the method needs a language that has no vector.
     """
     config = config or config_for(parser)
     test = treebank.sentences("test")
@@ -56,15 +58,18 @@ def fewshot(
     zero_shot = _ZeroShot(parser, [test[i] for i in sample], sample)
     for seed in seeds:
         began, cpu = time.monotonic(), time.process_time()
-        drawn = draw_support(treebank, test, seed=seed, n=n, keep_repeated=keep_repeated, among=sample)
+        drawn = draw_support(treebank, test, seed=seed, n=n, reserve=reserve, keep_repeated=keep_repeated, among=sample)
         gold = [test[i] for i in drawn.rest]
         chosen = transfer(parser, treebank.name, method=method, support=drawn.support, seed=seed, config=config)
         before = zero_shot.parsed(chosen)
         adapted = adapt(parser, drawn.support, config=config, seed=seed, gates=chosen.gates)
         parsed = adapted.parser.parse(gold)
+        counts = sentence_counts(gold, parsed)
         yield {
             **_head(parser, treebank.name, files, chosen=chosen, system=system),
             "support_seed": seed,
+            "n": n,
+            "reserve": reserve,
             "support": _names(drawn.support),
             "support_source": drawn.source,
             "support_words": sum(len(sentence.words) for sentence in drawn.support),
@@ -77,7 +82,9 @@ def fewshot(
             "loss": {"before": adapted.before, "after": adapted.after},
             "is_adapted": adapted.after < adapted.before,
             "zero_shot": score(gold, [before[i] for i in drawn.rest]).as_dict(),
-            "adapted": score(gold, parsed).as_dict(),
+            "adapted": Score.from_counts(counts).as_dict(),
+            "by_sentence": _by_sentence([test[i] for i in sample], sample, dict(zip(drawn.rest, counts, strict=True))),
+            "breakdown": breakdown(gold, parsed).as_dict(),
             "config": asdict(config),
             **_tail(began, cpu),
         }
@@ -107,6 +114,7 @@ def unadapted(
     gold = [test[i] for i in _sample(len(test), cap)]
     chosen = own(parser, language) if method == "own" else transfer(parser, language, method=method)
     parsed = replace(parser, gates=chosen.gates).parse(gold)
+    counts = sentence_counts(gold, parsed)
     folder = files[0].parent.name
     return {
         **_head(parser, folder if folder.startswith("UD_") else files[0].name, hashes, chosen=chosen, system=system),
@@ -117,7 +125,9 @@ def unadapted(
         "test_sentences": len(test),
         "cap": cap,
         "scored": None if cap is None else _names(gold),
-        "zero_shot": score(gold, parsed).as_dict(),
+        "zero_shot": Score.from_counts(counts).as_dict(),
+        "by_sentence": _by_sentence(gold, range(len(gold)), dict(enumerate(counts))),
+        "breakdown": breakdown(gold, parsed).as_dict(),
         "adapted": None,
         "is_adapted": None,
         "config": {},
@@ -170,6 +180,19 @@ def _sample(n_test: int, cap: int | None) -> list[int]:
         return list(range(n_test))
     # Not the stream of a support seed: their draws would be the same sentences.
     return sorted(np.random.default_rng([n_test, cap]).permutation(n_test)[:cap].tolist())
+
+
+def _by_sentence(
+    sentences: Sequence[Sentence], places: Sequence[int], counts: Mapping[int, np.void]
+) -> dict[str, list[int | None]]:
+    """Of each test sentence of the sample its words, and how many have the right head and label (once adapted, if it was).
+
+    None where it was not scored; so a place means the same sentence for every seed and parser.
+    """
+    return {
+        "words": [len(sentence.words) for sentence in sentences],
+        "las": [int(counts[i]["las"]) if i in counts else None for i in places],
+    }
 
 
 class _ZeroShot:

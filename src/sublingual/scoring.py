@@ -6,6 +6,7 @@ With the same words on both sides counting is a comparison of arrays; `official_
 
 from __future__ import annotations
 
+import io
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,9 +20,11 @@ from jaxtyping import Bool, Int
 
 from sublingual.data.conllu import Sentence
 from sublingual.data.rules import cycles
+from sublingual.data.textfiles import read_text
 from sublingual.errors import ConfigError, DataError
 
 MetricName = Literal["uas", "las", "clas", "las_full", "label", "label_full"]
+_OTHER_WORDS = "score parses of the gold words, or use --official, which aligns others"
 METRICS: tuple[MetricName, ...] = ("uas", "las", "clas", "las_full", "label", "label_full")
 
 # The official list: a relation that is neither here nor functional (punct, an invented one) is no content relation.
@@ -159,7 +162,7 @@ def official_score(gold_path: Path | str, system_path: Path | str) -> Mapping[st
     """Return udtools' own counts of two CoNLL-U files, by the names that it prints (UAS, LAS, CLAS, MLAS, BLEX, ...).
 
     It aligns words itself, so the files may differ in them. Raises ConfigError where udtools is not installed and
-    DataError, with udtools' words, for what it refuses.
+    DataError for a file that cannot be read and, with udtools' words, for what it refuses.
     """
     try:
         from udtools import udeval  # an extra, under another licence; and its import takes a second
@@ -167,10 +170,10 @@ def official_score(gold_path: Path | str, system_path: Path | str) -> Mapping[st
         raise ConfigError("udtools, the official scorer, is missing: pip install 'sublingual[official]'") from error
     loaded = []
     for path in (gold_path, system_path):
+        text = io.StringIO(read_text(path).checked())
         try:
-            with open(path, encoding="utf-8") as file:
-                loaded.append(udeval.load_conllu(file, str(path), {}))
-        except (OSError, UnicodeDecodeError, udeval.UDError, ValueError, IndexError, RecursionError) as error:
+            loaded.append(udeval.load_conllu(text, str(path), {}))
+        except (udeval.UDError, ValueError, IndexError, RecursionError) as error:
             raise DataError(
                 f"{path}: refused by the official scorer: {error}; see `sublingual check {path}`"
             ) from error
@@ -210,8 +213,8 @@ def _difference(one: Sentence, other: Sentence) -> str:
     """Return what the first difference between the words of two sentences is."""
     for position, (form, system_form) in enumerate(zip(one.words, other.words, strict=False), start=1):
         if _without_spaces(form) != _without_spaces(system_form):
-            return f"word {position} is {system_form!r}, in gold {form!r}; score parses of the gold words"
-    return f"{len(other.words)} words, in gold {len(one.words)}; score parses of the gold words, or use --official"
+            return f"word {position} is {system_form!r}, in gold {form!r}; {_OTHER_WORDS}"
+    return f"{len(other.words)} words, in gold {len(one.words)}; {_OTHER_WORDS}"
 
 
 def _heads(sentences: Sequence[Sentence], starts: Int[np.ndarray, " ends"], *, side: str) -> Int[np.ndarray, " words"]:

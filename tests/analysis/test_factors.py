@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from sublingual.analysis.factors import correlation, similarity_and_gain
+from sublingual.analysis.factor_sheets import factor_rows, factor_sheet
+from sublingual.analysis.factors import correlation, factors, gains, go_together, similarity_and_gain
+from sublingual.analysis.facts import Facts
 from sublingual.analysis.paper import SYSTEMS, paper_runs
 from sublingual.analysis.records import Run
 from sublingual.analysis.tables import bases_of, treebank_table
-from sublingual.errors import DataError
+from sublingual.data.treebanks import genres_of, treebanks
+from sublingual.errors import ConfigError, DataError
 
 
 def test_r_and_its_interval_are_scipy_s() -> None:
@@ -55,3 +59,41 @@ def test_treebanks_without_similarity_are_left_out(run_of: Callable[..., Run]) -
     runs += [run_of("b", name, 10.0 + 20 * s, similarity=s) for name, s in known.items()]
     runs += [run_of(system, "u", 30.0, code=None, similarity=None) for system in ("a", "b")]
     assert similarity_and_gain(treebank_table(runs, bases={"b": "a"}), "b").n == 5
+
+
+def test_the_paper_s_gains_go_with_pretraining_as_figure_2_says() -> None:
+    """docs/protocol.md 6: +.24 and -.51."""
+    table = treebank_table(paper_runs(), bases=bases_of(SYSTEMS, "full"))
+    found = {factor.key: factor for factor in factors(table, {}, encoder="bert-base-multilingual-cased")}
+    assert found.keys() == {"similarity", "pretraining"}  # domains and pieces need facts
+    amounts = found["pretraining"].values
+    assert sum(value > 0 for value in amounts.values()) == 35
+    r = {name: go_together(found["pretraining"], gains(table, name)).r for name in ("nonep-static", "meta-dynamic")}
+    assert {name: round(value, 2) for name, value in r.items()} == {"nonep-static": 0.24, "meta-dynamic": -0.51}
+    # Coverage, not amount: docs/protocol.md 6.
+    covered = [gain for t, gain in gains(table, "meta-dynamic").items() if amounts[t] > 0]
+    assert np.mean(covered) == pytest.approx(-3.38, abs=0.01)
+
+
+@pytest.mark.data
+def test_the_paper_s_gains_go_with_domains_as_figure_2_says(ud: Path) -> None:
+    """Static gains with the number of domains, meta-learned dynamic is insensitive to it."""
+    table = treebank_table(paper_runs(), bases=bases_of(SYSTEMS, "full"))
+    known = {t.name: Facts(t.name, t.code, None, genres_of(t.folder), {}) for t in treebanks(ud)}
+    found = {f.key: f for f in factors(table, known, encoder="bert-base-multilingual-cased")}["domains"]
+    static, dynamic = (go_together(found, gains(table, name)) for name in ("nonep-static", "meta-dynamic"))
+    assert static.low > 0
+    assert dynamic.low < 0 < dynamic.high
+
+
+def test_a_sheet_has_a_line_a_factor_and_needs_a_base(run_of: Callable[..., Run]) -> None:
+    runs = [run_of("a", f"t{i}", 10.0, similarity=i / 10) for i in range(5)]
+    runs += [run_of("b", f"t{i}", 10.0 + i * i, similarity=i / 10) for i in range(5)]
+    table = treebank_table(runs, bases={"b": "a"})
+    found = factors(table, {}, encoder="bundled")
+    sheet = factor_sheet(table, found)
+    expected = stats.pearsonr([0, 0.1, 0.2, 0.3, 0.4], [0, 1, 4, 9, 16]).statistic
+    assert sheet.rows[0][1].startswith(f"r {expected:+.2f} (")
+    assert factor_rows(table, found)[0]["r"] == pytest.approx(expected)
+    with pytest.raises(ConfigError, match="gains need a base to be gains over: give --base full"):
+        factor_sheet(treebank_table(runs), found)

@@ -46,6 +46,7 @@ def test_a_record_becomes_a_run(record: Make, file_of: Write) -> None:
         cpu_seconds=36.0,
         settings='{"steps": 20}',
         place=f"{path}:1",
+        gates_off=24,
     )
     assert second.place == f"{path}:3"
 
@@ -180,3 +181,27 @@ def test_other_ways_of_transfer_are_rows_of_their_own(run_of: MakeRun) -> None:
 
 def test_records_are_what_json_makes_of_them(record: Make, file_of: Write) -> None:
     assert "é" in read_records([file_of([json.dumps(record(system="é"), ensure_ascii=False)])])[0].system
+
+
+def test_another_size_of_support_is_in_the_name(run_of: MakeRun) -> None:
+    runs = [run_of("a", "x", 1.0, n=20), run_of("a", "x", 1.0, n=5), run_of("a", "x", 1.0, n=20, reserve=100)]
+    runs.append(run_of("a", "y", 1.0, method="random", n=5))
+    assert list(by_system(runs)) == ["a", "a (n=5)", "a (n=20 of 100)", "a (random, n=5)"]
+
+
+def test_what_newer_records_say_is_kept(study: list[Path]) -> None:
+    run = read_records([study[0]])[0]
+    assert run.details.by_sentence is not None
+    assert sum(n or 0 for n in run.details.by_sentence.las) == run.las
+    assert run.details.breakdown is not None
+    assert run.details.breakdown.labels["nsubj"][0] == 40
+    assert run.details.parser is not None
+    assert run.details.parser.data[0].name == "UD_English-EWT"
+    assert (run.n, run.reserve, run.gates_off, run.details.signature) == (20, None, 24, "LAS|made-up")
+
+
+def test_a_test_without_support_is_no_few_shot_test(study: list[Path]) -> None:
+    runs = read_records([study[1]])
+    assert not any(run.is_fewshot for run in runs)
+    assert {run.code for run in runs} == {"ar", "cs", "no"}
+    assert {run.las for run in runs} == {70.0, 80.0}

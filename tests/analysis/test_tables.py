@@ -173,3 +173,24 @@ def test_a_base_is_one_system_or_each_loop_s_full_one() -> None:
         ConfigError, match="base 'full': no system has a full one of its loop; there are: stage1, meta-x"
     ):
         bases_of(["stage1", "meta-x"], "full")
+
+
+def test_means_by_words_and_without_small_treebanks(run_of: MakeRun) -> None:
+    sizes = {"x": (59, 100), "y": (60, 300), "z": (500, 600)}
+    las = {"x": 10.0, "y": 40.0, "z": 70.0}
+    runs = [run_of("a", t, las[t], n_sentences=n, n_words=words) for t, (n, words) in sizes.items()]
+    by_words, large = treebank_table(runs).averages
+    assert (by_words.name, by_words.las) == ("by words", {"a": pytest.approx((1000 + 12000 + 42000) / 1000)})
+    assert (large.name, large.treebanks) == ("without 1 of under 60 sentences", ("y", "z"))
+    assert large.las == {"a": 55.0}
+
+
+def test_without_sizes_there_are_no_such_means(run_of: MakeRun) -> None:
+    assert treebank_table([run_of("a", "x", 10.0), run_of("a", "y", 20.0, n_words=5)]).averages == ()
+
+
+def test_a_system_without_scores_leaves_its_other_means_empty(run_of: MakeRun) -> None:
+    size = {"n_sentences": 100, "n_words": 10}
+    runs = [run_of("a", "x", 10.0, **size), run_of("b", "x", 20.0, is_adapted=False, **size)]
+    (by_words,) = treebank_table(runs).averages
+    assert by_words.las == {"a": 10.0, "b": None}

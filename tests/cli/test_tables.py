@@ -59,10 +59,10 @@ def test_a_line_a_system_with_what_must_be_said_on_stderr(run: Run, records: Pat
     ran = run("table", records)
     assert ran.code == 0
     assert cells(ran.out) == [
-        ["system", "LAS", "sd", "sd in a treebank", "zero-shot", "best", "runs", "CPU-hours"],
-        ["nonep-full", "46.50", "2.12", "2.12", "30.00", "0 (0 %)", "4", "2.00"],
-        ["nonep-static", "48.50", "2.83", "2.83", "30.00", "2 (100 %)", "4", "2.00"],
-        ["meta-full", "-", "-", "-", "30.00", "-", "4", "2.00"],
+        ["system", "LAS", "95 % of LAS", "sd", "sd in a treebank", "zero-shot", "best", "runs", "CPU-hours"],
+        ["nonep-full", "46.50", "45.00 to 48.00", "2.12", "2.12", "30.00", "0 (0 %)", "4", "2.00"],
+        ["nonep-static", "48.50", "46.50 to 50.50", "2.83", "2.83", "30.00", "2 (100 %)", "4", "2.00"],
+        ["meta-full", "-", "-", "-", "-", "30.00", "-", "4", "2.00"],
     ]
     assert "-: meta-full is not reported as adapted, its steps did not lower the support loss" in ran.err
     assert "one training run of nonep-full" in ran.err
@@ -101,16 +101,23 @@ def test_a_line_a_treebank_by_transfer_language(run: Run, records: Path) -> None
         "UD_Faroese-OFT",
         "mean of no (1)",
         "mean of all (2)",
+        "mean by words (2)",
     ]
-    assert cells(ran.out)[3][4:] == ["30.00 → 42.00 ± 2.83", "30.00 → 45.00 ± 2.83 (+3.00)", "30.00 → -"]
+    assert cells(ran.out)[3][4:] == [
+        "59.26",
+        "69.20",
+        "30.00 → 42.00 ± 2.83 [40.0, 44.0]",
+        "30.00 → 45.00 ± 2.83 [43.0, 47.0] (+3.00)",
+        "30.00 → -",
+    ]
     assert "nonep-static against nonep-full: better on 2 treebanks (1 by more than 1 LAS)" in ran.err
 
 
 def test_each_form_has_the_same_rows(run: Run, records: Path) -> None:
     markdown, latex, tsv = (run("table", records, "--format", form) for form in ("md", "latex", "tsv"))
-    assert "| nonep-static | 48.50 | 2.83 | 2.83 | 30.00 | 2 (100 %) | 4 | 2.00 |" in markdown.out
-    assert r"nonep-static & 48.50 & 2.83 & 2.83 & 30.00 & 2 (100 \%) & 4 & 2.00 \\" in latex.out
-    assert "nonep-static\t48.50\t2.83\t2.83\t30.00\t2 (100 %)\t4\t2.00" in tsv.out
+    assert "| nonep-static | 48.50 | 46.50 to 50.50 | 2.83 | 2.83 | 30.00 | 2 (100 %) | 4 | 2.00 |" in markdown.out
+    assert r"nonep-static & 48.50 & 46.50 to 50.50 & 2.83 & 2.83 & 30.00 & 2 (100 \%) & 4 & 2.00 \\" in latex.out
+    assert "nonep-static\t48.50\t46.50 to 50.50\t2.83\t2.83\t30.00\t2 (100 %)\t4\t2.00" in tsv.out
     for ran in (markdown, latex, tsv):
         assert "one training run of" in ran.out
         assert ran.err == ""
@@ -161,9 +168,12 @@ def test_the_paper_s_rows_give_its_wins_and_name_its_misprints(run: Run) -> None
 
 
 def test_what_cannot_be_done_is_refused(run: Run, records: Path) -> None:
-    for words in (("table",), ("table", records, "--paper")):
-        ran = run(*words)
-        assert (ran.code, ran.last) == (2, "sublingual: name files of records, or give --paper and none")
+    ran = run("table")
+    assert (ran.code, ran.last) == (2, "sublingual: name files of records, or give --paper")
+    ran = run("table", records, "--paper")
+    assert ran.last.startswith("sublingual: --paper: its rows are the records; name files of `data facts` alone")
+    ran = run("table", records, "--by", "conflict")
+    assert ran.last == "sublingual: --by conflict: no conflicts.json (`joint` or `meta` with --conflicts)"
     ran = run("table", records, "--json", "--format", "md")
     assert (ran.code, ran.last) == (2, "sublingual: --json and --format md: give one of them")
     records.write_text(records.read_text(encoding="utf-8") + '{"system": "no', encoding="utf-8")

@@ -149,6 +149,13 @@ WARNINGS = [
     ("trailing-whitespace", 6, "mar\tmar", "mar\u00a0\tmar", r"FORM 'mar\xa0' starts or ends with a space"),
     ("invisible-form", 6, "mar\tmar", "\u200b\u00ad\tmar", r"FORM '\u200b\xad' has no visible character; an encoder"),
     ("invalid-deprel", 6, "obl", "Obl", "DEPREL 'Obl' is no relation of UD (lower case, one subtype): it is taken"),
+    (
+        "unknown-deprel",
+        6,
+        "obl",
+        "adjunct:x",
+        "DEPREL 'adjunct:x' is no relation of UD, 'adjunct' being none: no parser",
+    ),
     ("0-is-not-root", 7, "root", "dep", "word 4 has head 0 but is labelled dep; it is taken as it is"),
     ("root-is-not-0", 6, "obl", "root", "word 3 is labelled root but has head 4; it is taken as it is"),
     ("misplaced-empty-node", 8, "4.1", "4.3", "empty node '4.3' where 4.1 is due; it is kept as it is and not parsed"),

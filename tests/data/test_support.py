@@ -11,7 +11,7 @@ import pytest
 from sublingual.data.conllu import Sentence, write_conllu
 from sublingual.data.support import SUPPORT_SIZE, FewShot, draw_support
 from sublingual.data.treebanks import Treebank, treebank_at
-from sublingual.errors import DataError
+from sublingual.errors import ConfigError, DataError
 
 Make = Callable[..., Treebank]
 
@@ -124,3 +124,30 @@ def test_nothing_left_to_score_is_an_error(treebank: Make, n_test: int) -> None:
 
 def test_one_sentence_left_is_scored(treebank: Make) -> None:
     assert len(draw(treebank(test=sentences(0, 21))).rest) == 1
+
+
+def test_a_reserve_is_never_scored_whatever_the_size_of_the_support(treebank: Make) -> None:
+    bank = treebank(test=sentences(0, 50))
+    test = bank.sentences("test")
+    whole = draw_support(bank, test, seed=1, n=30)
+    for n in (5, 10, 30):
+        drawn = draw_support(bank, test, seed=1, n=n, reserve=30)
+        assert drawn.support == whole.support[:n]
+        assert drawn.rest == whole.rest
+
+
+def test_with_a_dev_split_a_reserve_keeps_its_repeated_sentences_out(treebank: Make) -> None:
+    dev = [sentence(n, words=f"word {n % 10}") for n in range(20)]
+    bank = treebank(dev=dev, test=[sentence(n, words=f"word {n % 10}") for n in range(12)] + sentences(20, 23))
+    test = bank.sentences("test")
+    few, all_ten = (draw_support(bank, test, seed=0, n=n, reserve=20) for n in (1, 20))
+    assert few.rest == all_ten.rest == (12, 13, 14)
+
+
+def test_a_reserve_that_cannot_be_had_is_refused(treebank: Make) -> None:
+    bank = treebank(test=sentences(0, 50))
+    test = bank.sentences("test")
+    with pytest.raises(ConfigError, match="a reserve of 5 holds no support of 20; give --reserve 20 or more"):
+        draw_support(bank, test, seed=0, reserve=5)
+    with pytest.raises(DataError, match="its test split has 50 sentences, fewer than the reserve of 100; leave it out"):
+        draw_support(bank, test, seed=0, reserve=100)

@@ -26,6 +26,11 @@ LINE = "1\tcafé\t_\t_\t_\t_\t0\troot\t_\t_\n\n"
         (b"\n <HTML><body>404", 1, "looks like a web page (HTML)"),
         ((LINE * 2).encode("latin-1"), 1, "byte 0xe9 is no UTF-8; looks like Latin-1: convert it"),
         (LINE.encode() + b"2\t\xff", 3, "byte 0xff is no UTF-8, though other lines are: the file is damaged"),
+        (
+            b"\x80\x04\x95" + LINE.encode(),
+            1,
+            "byte 0x80 is no UTF-8, and the file holds control characters: it is no text",
+        ),
         (LINE.replace("\n", "\r").encode(), 1, "the lines end with CR alone (old Mac line ends): convert them to LF"),
         ((LINE + "1\ta\rb\n").encode(), 3, "a carriage return inside the line: remove it"),
         ((LINE + "1\ta\0b\n").encode(), 3, "a NUL character inside the line: remove it"),

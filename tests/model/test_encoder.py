@@ -11,16 +11,21 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import BertWordPieceTokenizer
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, BertConfig, BertModel, GPT2Config
 
+from sublingual.adaptation import AdaptConfig, adapt
 from sublingual.data.batches import Batch, Encoded, pack
 from sublingual.data.conllu import Sentence
 from sublingual.errors import EncoderError
 from sublingual.model.attention import Packing
 from sublingual.model.bundled import load_bundled
 from sublingual.model.encoder import FAMILIES, Encoder, LayerMix, load_encoder
+from sublingual.model.parser import new_parser
 from sublingual.model.sources import PretrainedSource
+from sublingual.parsing import Parser
+from sublingual.training.finetune import FinetuneConfig, finetune_
 
 SPECIAL_WORDS = ["<mask>", "<s>", "</s>", "<unk>", "<pad>", "[CLS]", "[SEP]", "[MASK]", "[PAD]"]
 
@@ -309,23 +314,31 @@ def test_weights_that_do_not_fit_are_named(folder_of: Callable[[str], Path]) -> 
 # mBERT's shape
 
 
-def test_mberts_shape_loads_by_path_runs_and_is_gated(
-    tmp_path: Path, texts: list[str], sentences: list[Sentence]
-) -> None:
-    """A folder as the Hub has it (vocab.txt, cased), 12 layers of 12 attention heads, 768 features."""
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    characters = sorted(set("".join(texts)) - {" "})
-    vocabulary += [*characters, *(f"##{c}" for c in characters), "dog", "##ing"]
-    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
-    (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": false, "tokenizer_class": "BertTokenizer"}')
-    config = BertConfig(vocab_size=len(vocabulary))
+@pytest.fixture(scope="module")
+def mbert(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> Path:
+    """A random BERT as the Hub has mBERT: cased, 12 layers of 12 attention heads, 768 features, vocab.txt trained here."""
+    folder = tmp_path_factory.mktemp("mbert")
+    trained = BertWordPieceTokenizer(lowercase=False, strip_accents=False)
+    trained.train_from_iterator(texts, vocab_size=600, min_frequency=1, show_progress=False)
+    trained.save_model(str(folder))
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": false, "tokenizer_class": "BertTokenizer"}')
+    config = BertConfig(vocab_size=trained.get_vocab_size())
     assert (config.num_hidden_layers, config.num_attention_heads, config.hidden_size) == (12, 12, 768)
-    BertModel(config).save_pretrained(tmp_path)
-    encoder = load_encoder(str(tmp_path)).eval()
-    assert encoder.pieces.of(["Dog", "dog", "doging"])[1:] == [
-        (vocabulary.index("dog"),),
-        (len(vocabulary) - 2, len(vocabulary) - 1),
-    ]
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        BertModel(config).save_pretrained(folder)
+    return folder
+
+
+def test_mberts_shape_loads_by_path_runs_and_is_gated(mbert: Path, sentences: list[Sentence]) -> None:
+    encoder = load_encoder(str(mbert)).eval()
+    vocabulary = (mbert / "vocab.txt").read_text("utf-8").splitlines()
+    whole = {word for s in sentences for word in s.words if word in vocabulary and len(word) > 3}
+    assert len(whole) > 10
+    assert encoder.pieces.of(sorted(whole)) == [(vocabulary.index(word),) for word in sorted(whole)]
+    (cut,) = encoder.pieces.of(["thethe"])
+    assert "".join(vocabulary[i].removeprefix("##") for i in cut) == "thethe"
+    assert all(vocabulary[i].startswith("##") for i in cut[1:])
     batch = pack(encoder.pieces.encode(sentences[::5]))
     gates = torch.ones(len(batch), 12, 12)
     gates[0, 11, 11] = 0
@@ -336,6 +349,20 @@ def test_mberts_shape_loads_by_path_runs_and_is_gated(
     own = batch.piece_sentence == 0
     assert torch.equal(full[-1][~own], gated[-1][~own])
     assert not torch.isclose(full[-1][own], gated[-1][own], atol=1e-6).all()
+
+
+@pytest.mark.slow
+def test_mberts_shape_goes_the_whole_way(mbert: Path, sentences: list[Sentence], tmp_path: Path) -> None:
+    """Trimmed, fine-tuned, saved, adapted, and asked for a script that it was trimmed of: the weights mean nothing."""
+    english, hindi = sentences[:4], sentences[8:12]
+    encoder = load_encoder(str(mbert), keep=[word for s in english for word in s.words])
+    parser = Parser(new_parser(encoder))
+    finetune_(parser.network, english, config=FinetuneConfig(steps=2, batch=2))
+    adapted = adapt(parser, hindi, config=AdaptConfig(steps=2))
+    adapted.parser.save_pretrained(tmp_path / "m")
+    again = Parser.from_pretrained(tmp_path / "m")
+    assert again.parse(sentences) == adapted.parser.parse(sentences)
+    assert len(again.network.encoder.kept) > len(encoder.kept)
 
 
 # Eq. 1

@@ -18,7 +18,7 @@ from sublingual.data.conllu import Sentence
 from sublingual.data.vocabulary import LabelVocabulary, base_relation, published_labels
 from sublingual.errors import DataError, ModelError
 from sublingual.model.encoder import Encoder
-from sublingual.model.parser import BiaffineParser, ParserConfig, new_parser
+from sublingual.model.parser import MAX_WORDS, BiaffineParser, ParserConfig, new_parser
 from sublingual.parsing import parse
 
 QUIET = {"dropout": 0.0, "layers_dropout": 0.0, "layer_drop": 0.0, "hide_pieces": 0.0}
@@ -329,6 +329,14 @@ def test_undeclared_gold_labels_are_refused_with_their_place(tiny: BiaffineParse
     with pytest.raises(DataError, match=r"sent_id w-1\).*'nsubj:odd' is not among the \d+ declared ones; mend it"):
         tiny.encode([sentence], gold=True)
     assert tiny.encode([sentence], gold=False)[0].labels.tolist() == [-1, -1]
+
+
+def test_a_sentence_without_end_is_refused_before_it_fills_the_memory(tiny: BiaffineParser) -> None:
+    most = Sentence.from_words(["a"] * MAX_WORDS)
+    assert tiny.encode([most], gold=False)[0].n_words == MAX_WORDS == 5000
+    message = r"<words>:1: a sentence of 5001 words; up to 5000 fit into memory, .*: is the blank line missing"
+    with pytest.raises(DataError, match=message):
+        tiny.encode([most, Sentence.from_words(["a"] * (MAX_WORDS + 1))], gold=False)
 
 
 @pytest.mark.parametrize("extended", [False, True])

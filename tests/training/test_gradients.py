@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -17,7 +19,7 @@ from sublingual.data.conllu import Sentence
 from sublingual.errors import ConfigError
 from sublingual.model.parser import BiaffineParser
 from sublingual.subnetworks.dynamic import DynamicConfig, DynamicGates, LanguageGates
-from sublingual.training.gradients import Conflicts, cosines, deltas, observe_joint
+from sublingual.training.gradients import Conflicts, cosines, observe_joint
 from sublingual.training.optim import OptimConfig
 from sublingual.training.stage2 import Stage2Config, stage2_
 
@@ -111,21 +113,48 @@ def made_up(rows: list[list[float]]) -> dict[str, Any]:
     return seen.record()
 
 
-def test_the_record_counts_conflicts_and_the_deltas_are_against_full() -> None:
-    full, other = made_up([[0.5, -0.1, -0.2], [0.1, 0.2, -0.3]]), made_up([[0.5, 0.1, -0.2], [0.4, 0.2, 0.3]])
+def test_the_record_counts_conflicts() -> None:
+    full = made_up([[0.5, -0.1, -0.2], [0.1, 0.2, -0.3]])
     assert full["conflicts"] == pytest.approx((2 / 3 + 1 / 3) / 2)
     assert full["conflicts_by_pair"] == {"ar-hi": 0.0, "ar-it": 0.5, "hi-it": 1.0}
     assert full["cosine"] == pytest.approx((0.2 / 3 + 0.0) / 2)
-    found = deltas(other, full)
-    assert found.fewer_conflicts == pytest.approx((1 / 3, 1 / 3))
-    assert found.more_cosine == pytest.approx((0.2 / 3, 0.3))
-
-
-def test_runs_of_other_lengths_are_not_compared() -> None:
-    with pytest.raises(ConfigError, match="observed other languages or other steps"):
-        deltas(made_up([[0.1, 0.2, 0.3]]), made_up([[0.1, 0.2, 0.3]] * 2))
 
 
 def test_a_record_of_nothing_is_refused(tiny_parser: Make) -> None:
     with pytest.raises(ConfigError, match="no step was observed"):
         Conflicts(tiny_parser(), LANGUAGES, steps=4).record()
+
+
+def test_what_was_observed_before_a_stop_is_there_after_it(
+    tiny_parser: Make, data: dict[str, list[Sentence]], tmp_path: Path
+) -> None:
+    """Also where the run stopped after its last step, before anything was made of it."""
+
+    def work(folder: str, progress: Any = None) -> dict[str, Any]:
+        network = tiny_parser(dropout=True)
+        seen = Conflicts(network, LANGUAGES, steps=CONFIG.steps, last=3)
+        config = replace(CONFIG, checkpoint_every=1)
+        stage2_(
+            network,
+            gates_of(LanguageGates),
+            data,
+            loop="joint",
+            config=config,
+            folder=tmp_path / folder,
+            conflicts=seen,
+            progress=progress,
+        )
+        return seen.record()
+
+    def stop_at(step: int) -> Any:
+        def stop(now: Any) -> None:
+            if now.step == step:
+                raise KeyboardInterrupt
+
+        return stop
+
+    whole = work("whole")
+    for step in (3, 4):
+        with pytest.raises(KeyboardInterrupt):
+            work("parts", stop_at(step))
+    assert work("parts") == whole

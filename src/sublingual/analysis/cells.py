@@ -68,7 +68,8 @@ def notes_on(
     for name, runs in own.items():
         if len(settings := {run.settings for run in runs}) > 1:
             said.append(f"{name}: runs of {len(settings)} different settings of adaptation")
-    alone = [name for name, runs in own.items() if len({run.training_seed for run in runs}) == 1]
+    seeds_of = {name: {run.training_seed for run in runs} for name, runs in own.items()}
+    alone = [name for name, found in seeds_of.items() if len(found) == 1 and found != {None}]
     if alone:
         said.append(f"one training run of {', '.join(alone)}; intervals and sd leave its training variance out")
     return tuple(said)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from sublingual.analysis.details import Details
+from sublingual.data.support import SUPPORT_SIZE
 from sublingual.errors import ConfigError, DataError
 
 PLAIN_METHODS = ("nearest", "own", "full")
@@ -24,9 +26,11 @@ class Run:
 
     method, code, similarity: how its subnetwork was chosen, of which training language, and how like that is.
     zero_shot, las: LAS in per cent of the same sentences before and after the steps; None where it is not known.
-    is_adapted: whether the steps lowered the support loss; where they did not, `las` is no score of an adapted parser. A
-    run of `sublingual test`, which has no support set, counts with the score that it has.
-    settings: those of the adaptation, as JSON. place: `FILE:LINE`, for messages.
+    is_adapted: whether the steps lowered the support loss; where they did not, `las` is no score of an adapted parser.
+    is_fewshot: whether there was a support set; a run of `sublingual test` has none, and counts with the score that it has.
+    n, reserve: the size of support that was asked for, and that of the largest support whose sentences are not scored.
+    gates_off: attention heads that its subnetwork switches off. settings: those of the adaptation, as JSON. place:
+    `FILE:LINE`. details: see there.
     """
 
     system: str
@@ -39,17 +43,22 @@ class Run:
     zero_shot: float | None
     las: float
     is_adapted: bool = True
+    is_fewshot: bool = True
     support: tuple[str, ...] = ()
     n_sentences: int | None = None
     n_words: int | None = None
     cpu_seconds: float | None = None
     settings: str = ""
     place: str = ""
+    n: int | None = None
+    reserve: int | None = None
+    gates_off: int | None = None
+    details: Details = field(default_factory=Details, repr=False, compare=False)
 
     @property
-    def key(self) -> tuple[str, str, int | None, int | None, str]:
+    def key(self) -> tuple[object, ...]:
         """What no two runs share."""
-        return self.system, self.treebank, self.training_seed, self.support_seed, self.method
+        return self.system, self.treebank, self.training_seed, self.support_seed, self.method, self.n, self.reserve
 
 
 def read_records(paths: Iterable[Path | str]) -> tuple[Run, ...]:
@@ -58,12 +67,11 @@ def read_records(paths: Iterable[Path | str]) -> tuple[Run, ...]:
     Raises DataError, with file and line, for a line that is no record, a run that is there twice, and runs of one
     treebank and support seed that did not score the same sentences; for a file without records.
     """
-    runs: list[Run] = []
-    for path in map(Path, paths):
-        found = _of_file(path)
-        if not found:
-            raise DataError(f"{path}: no records; name a file that `sublingual fewshot --records` wrote")
-        runs.extend(found)
+    return checked([run for path in paths for run in _of_file(Path(path))])
+
+
+def checked(runs: Sequence[Run]) -> tuple[Run, ...]:
+    """Returns the runs; raises DataError as `read_records` does where two are one or did not score the same sentences."""
     _refuse_doubles(runs)
     _refuse_unequal(runs)
     return tuple(runs)
@@ -85,14 +93,23 @@ def selected(runs: Sequence[Run], *, systems: Sequence[str] = (), treebanks: Seq
 def by_system(runs: Sequence[Run]) -> dict[str, tuple[Run, ...]]:
     """Returns the runs by the name that their row has in tables: the system's, and the way of transfer where it is not plain.
 
-    Plain is `nearest`; `full` is too for a system that was tested in no other way, having no subnetworks.
+    Plain is `nearest`; `full` is too for a system that was tested in no other way, having no subnetworks. A support set of
+    another size than 20 is named.
     """
     has_nearest = {run.system for run in runs if run.method == "nearest"}
     found: dict[str, list[Run]] = {}
     for run in runs:
         is_plain = run.method in PLAIN_METHODS and (run.method == "nearest" or run.system not in has_nearest)
-        found.setdefault(run.system if is_plain else f"{run.system} ({run.method})", []).append(run)
+        said = [*([] if is_plain else [run.method]), *_support_size(run)]
+        found.setdefault(f"{run.system} ({', '.join(said)})" if said else run.system, []).append(run)
     return {name: tuple(own) for name, own in found.items()}
+
+
+def _support_size(run: Run) -> list[str]:
+    """What a name says of a support set that is not the usual one."""
+    if run.reserve is not None:
+        return [f"n={run.n} of {run.reserve}"]
+    return [] if run.n in (None, SUPPORT_SIZE) else [f"n={run.n}"]
 
 
 def refuse_unknown(name: str, known: Iterable[str], *, kind: str) -> None:
@@ -120,10 +137,11 @@ class _Transfer:
     method: str
     code: str | None
     similarity: float | None
+    gates_off: int | None = None
 
 
-@dataclass(frozen=True)
-class _Record:
+@dataclass(frozen=True, kw_only=True)
+class _Record(Details):
     """Of a record what the tables need; its other keys are passed over. One of `sublingual test` was not adapted."""
 
     system: str
@@ -138,6 +156,8 @@ class _Record:
     is_adapted: bool | None
     config: dict[str, Any]
     cpu_seconds: Annotated[float, Field(ge=0)]
+    n: int | None = None
+    reserve: int | None = None
 
 
 _RECORD = TypeAdapter(_Record)
@@ -148,10 +168,14 @@ def _of_file(path: Path) -> list[Run]:
         lines = path.read_bytes().split(b"\n")
     except OSError as fault:
         raise DataError(f"{path} cannot be read: {fault.strerror}; name a file of records") from fault
-    return [_run(line, f"{path}:{i}") for i, line in enumerate(lines, start=1) if line.strip()]
+    found = [run_of(line, f"{path}:{i}") for i, line in enumerate(lines, start=1) if line.strip()]
+    if not found:
+        raise DataError(f"{path}: no records; name a file that `sublingual fewshot --records` wrote")
+    return found
 
 
-def _run(line: bytes, place: str) -> Run:
+def run_of(line: bytes, place: str) -> Run:
+    """Returns the run of one line of a file of records; `place` is where it is. Raises DataError."""
     try:
         record = _RECORD.validate_json(line, strict=True)
     except ValidationError as fault:
@@ -168,12 +192,17 @@ def _run(line: bytes, place: str) -> Run:
         zero_shot=record.zero_shot.las.f1,
         las=scored.las.f1,
         is_adapted=record.is_adapted is not False,
+        is_fewshot=record.adapted is not None,
         support=record.support,
         n_sentences=record.sentences,
         n_words=scored.n_words,
         cpu_seconds=record.cpu_seconds,
         settings=json.dumps(record.config, sort_keys=True),
         place=place,
+        n=record.n,
+        reserve=record.reserve,
+        gates_off=record.transfer.gates_off,
+        details=Details(**{each.name: getattr(record, each.name) for each in fields(Details)}),
     )
 
 
@@ -205,8 +234,11 @@ def _refuse_unequal(runs: Sequence[Run]) -> None:
     """Supports differ by several points of LAS, so scores can be compared on equal supports and sentences only."""
     seen: dict[object, Run] = {}
     for run in runs:
-        first = seen.setdefault((run.treebank, run.support_seed), run)
-        if (first.support, first.n_sentences, first.n_words) != (run.support, run.n_sentences, run.n_words):
+        drawn = run.treebank, run.support_seed, run.reserve
+        # Without a reserve a larger support leaves fewer sentences to score.
+        first = seen.setdefault((*drawn, run.n if run.reserve is None else None), run)
+        alike = seen.setdefault((*drawn, run.n, "support"), run).support == run.support
+        if not alike or (first.n_sentences, first.n_words) != (run.n_sentences, run.n_words):
             raise DataError(
                 f"{run.place}: {run.treebank}, support seed {run.support_seed}: {run.n_sentences} sentences scored after "
                 f"a support of {len(run.support)}, but {first.n_sentences} after one of {len(first.support)}, or others, "

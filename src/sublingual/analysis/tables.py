@@ -6,7 +6,7 @@ treebank; where a run's steps did not lower its support loss, the parser was not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
@@ -17,6 +17,9 @@ from sublingual.errors import ConfigError
 
 OWN_FULL = "full"
 """As a base: the full system of each one's own loop, as the paper compares."""
+
+FEW_SENTENCES = 60
+"""A treebank that keeps fewer for scoring says little; an average leaves them out."""
 
 _FULL = "-full"
 
@@ -52,11 +55,13 @@ class SystemTable:
 
 @dataclass(frozen=True)
 class TreebankRow:
-    """One treebank: the training language that is nearest to it, its scored words in the mean, and a cell a system."""
+    """One treebank: the training language that is nearest to it, its scored sentences and words in the mean over the runs,
+    and a cell a system."""
 
     treebank: str
     code: str | None
     similarity: float | None
+    n_sentences: int | None
     n_words: int | None
     cells: Mapping[str, Cell]
 
@@ -87,14 +92,27 @@ class Tally:
 
 
 @dataclass(frozen=True)
+class Average:
+    """Another mean over the compared treebanks: which, with which weights (none: all alike), and LAS by system."""
+
+    name: str
+    treebanks: tuple[str, ...]
+    weights: tuple[float, ...] | None
+    las: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
 class TreebankTable:
-    """Table 2's groups, all in one (`total`), the systems with their bases, how often each is better, what must be said."""
+    """Table 2's groups, all in one (`total`), the treebanks that all systems have, the systems with their bases, how often
+    each is better, other averages, what must be said."""
 
     groups: tuple[Group, ...]
     total: Group
+    compared: tuple[str, ...]
     systems: tuple[str, ...]
     bases: Mapping[str, str]
     tallies: tuple[Tally, ...]
+    averages: tuple[Average, ...]
     notes: tuple[str, ...]
 
 
@@ -124,7 +142,10 @@ def treebank_table(runs: Sequence[Run], *, bases: Mapping[str, str] | None = Non
     groups = tuple(_group(code, [row for row in rows if row.code == code], tuple(own), compared) for code in codes)
     tallies = tuple(_tally(system, base, rows) for system, base in bases.items())
     total = _group(None, rows, tuple(own), compared)
-    return TreebankTable(groups, total, tuple(own), bases, tallies, notes_on(own, cells, compared))
+    kept = [row for row in rows if row.treebank in compared]
+    averages = tuple(_averages(kept, tuple(own)))
+    notes = notes_on(own, cells, compared)
+    return TreebankTable(groups, total, compared, tuple(own), bases, tallies, averages, notes)
 
 
 def bases_of(systems: Iterable[str], base: str) -> dict[str, str]:
@@ -193,9 +214,10 @@ def _treebank_row(treebank: str, runs: Sequence[Run], cells: Mapping[str, Mappin
     own = [run for run in runs if run.treebank == treebank]
     nearest = [run for run in own if run.method in PLAIN_METHODS and run.code is not None]
     code, similarity = (nearest[0].code, nearest[0].similarity) if nearest else (None, None)
-    n_words = mean_of(run.n_words for run in own)
+    sizes = (mean_of(run.n_sentences for run in own), mean_of(run.n_words for run in own))
+    n_sentences, n_words = (None if size is None else round(size) for size in sizes)
     found = {name: of_system[treebank] for name, of_system in cells.items() if treebank in of_system}
-    return TreebankRow(treebank, code, similarity, None if n_words is None else round(n_words), found)
+    return TreebankRow(treebank, code, similarity, n_sentences, n_words, found)
 
 
 def _group(code: str | None, rows: Sequence[TreebankRow], systems: Sequence[str], compared: Sequence[str]) -> Group:
@@ -211,6 +233,29 @@ def _group(code: str | None, rows: Sequence[TreebankRow], systems: Sequence[str]
         similarity=mean_of(row.similarity for row in kept),
         las={name: of(name, "las") for name in systems},
         zero_shot={name: of(name, "zero_shot") for name in systems},
+    )
+
+
+def _averages(rows: Sequence[TreebankRow], systems: Sequence[str]) -> Iterator[Average]:
+    """The mean by words, and the one without treebanks of few sentences, where the sizes are known."""
+    names = tuple(row.treebank for row in rows)
+    words = [row.n_words for row in rows if row.n_words is not None]
+    if rows and len(words) == len(rows) and sum(words):
+        weights = tuple(float(n) for n in words)
+        las = {name: _weighted([row.cells[name].las for row in rows if name in row.cells], weights) for name in systems}
+        yield Average("by words", names, weights, las)
+    large = [row for row in rows if row.n_sentences is not None and row.n_sentences >= FEW_SENTENCES]
+    if large and all(row.n_sentences is not None for row in rows) and len(large) < len(rows):
+        las = {name: mean_of(row.cells[name].las if name in row.cells else None for row in large) for name in systems}
+        said = f"without {len(rows) - len(large)} of under {FEW_SENTENCES} sentences"
+        yield Average(said, tuple(row.treebank for row in large), None, las)
+
+
+def _weighted(values: Sequence[float | None], weights: Sequence[float]) -> float | None:
+    if None in values or len(values) != len(weights):
+        return None
+    return sum(value * weight for value, weight in zip(values, weights, strict=True) if value is not None) / sum(
+        weights
     )
 
 

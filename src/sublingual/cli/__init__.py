@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -10,21 +11,25 @@ from typing import Annotated
 import typer
 
 from sublingual.cli import (
+    adapt,
     compact,
     data,
     demo,
     fewshot,
+    figures,
     files,
     languages,
     models,
+    next,
     scores,
     serve,
     stage2,
+    study,
     subnetworks,
     tables,
     testing,
 )
-from sublingual.cli.common import say
+from sublingual.cli.common import end_with, say
 from sublingual.errors import SublingualError
 
 app = typer.Typer(
@@ -41,14 +46,18 @@ app.command("train")(models.train)
 app.add_typer(subnetworks.app, name="subnetwork")
 app.command("joint", help=stage2.JOINT)(stage2.stage2("nonep"))
 app.command("meta", help=stage2.META)(stage2.stage2("meta"))
-app.command("adapt")(models.adapt)
+app.command("adapt")(adapt.adapt)
 app.command("parse")(models.parse)
+app.command("next")(next.choose)
 app.command("compact")(compact.compact)
 app.command("fewshot")(fewshot.fewshot)
 app.command("test")(testing.score)
 app.command("evaluate")(scores.evaluate)
 app.command("compare")(scores.compare)
 app.command("table")(tables.tables)
+app.command("figure")(figures.figure)
+app.command("report")(figures.report)
+app.add_typer(study.app, name="study")
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 
@@ -83,6 +92,8 @@ def main() -> None:
 
     Exit codes: 1 for faults of data and models, 2 for settings and usage, 130 after Ctrl-C (typer's doing).
     """
+    if engine := os.environ.get("SUBLINGUAL_ENGINE"):
+        end_with(int(engine))
     try:
         app()
     except SublingualError as fault:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from sublingual.data.releases import ud_folder
@@ -35,6 +46,14 @@ Words = Annotated[
     list[str] | None, typer.Option("--set", help="One setting, for example finetune.steps=400; may be repeated.")
 ]
 
+LINE_EVERY = 60.0  # seconds between the lines of a bar that is no bar
+Encoder = Annotated[
+    str | None, typer.Option("--encoder", help="A Hub name, a directory, or `bundled`, which needs no hub.")
+]
+PRECISION = typer.Option("--precision", help="fp32, bf16, or auto (bf16 where the processor has it).")
+Precision = Annotated[str, PRECISION]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
 console = Console(stderr=True)
 
 
@@ -51,6 +70,31 @@ def set_threads(n: int | None) -> None:
         torch.set_num_threads(n)
 
 
+def end_with(engine: int) -> None:
+    """Ends this process soon after the engine of the study, its parent, ends: a killed one leaves no steps at work.
+
+    An orphan would write into files that the next run makes anew.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent and _is_alive(engine):
+            time.sleep(0.3)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:
     """Prints a table on stdout: drawn for a terminal, tab-separated for a pipe."""
     if not sys.stdout.isatty():
@@ -64,16 +108,32 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: st
 
 
 def bar(*columns: ProgressColumn) -> Progress:
-    """Returns a progress bar on stderr with time passed and time left; it shows nothing where stderr is no terminal."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        *columns,
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
+    """Returns a progress bar on stderr with time passed and time left; where that is no terminal, a line a minute."""
+    return _Bar(*columns)
+
+
+class _Bar(Progress):
+    def __init__(self, *columns: ProgressColumn) -> None:
+        around = (TimeElapsedColumn(), TimeRemainingColumn())
+        shown = (TextColumn("{task.description}"), BarColumn(), *columns, *around)
+        super().__init__(*shown, console=console, disable=not console.is_terminal)
+        self._said = time.monotonic()
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        super().update(task_id, **changes)
+        self._say(task_id)
+
+    def advance(self, task_id: TaskID, advance: int | float = 1) -> None:
+        super().advance(task_id, advance)
+        self._say(task_id)
+
+    def _say(self, task_id: TaskID) -> None:
+        if not self.disable or time.monotonic() - self._said < LINE_EVERY:
+            return
+        self._said = time.monotonic()
+        task = next(task for task in self.tasks if task.id == task_id)
+        done = f"{task.completed:,.0f}" + (f" of {task.total:,.0f}" if task.total else "")
+        say(f"{task.description}: {done} {task.fields.get('state', '')}".rstrip())
 
 
 @contextmanager

@@ -11,9 +11,12 @@ from typing import Annotated
 import typer
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from sublingual.cli.common import Json, Ud, bar, say, table
+from sublingual.cli.common import Json, Ud, bar, counting, refuse_unwritable, say, table
 from sublingual.data import releases, treebanks
 from sublingual.data.embedded import embedded_folder
+from sublingual.data.facts import Pieces
+from sublingual.data.facts import facts as facts_of
+from sublingual.data.textfiles import write_text
 from sublingual.errors import DataError
 
 app = typer.Typer(help="Universal Dependencies on this machine.", no_args_is_help=True)
@@ -112,3 +115,40 @@ def check(ud: Ud = None) -> None:
         sizes = ", ".join(f"{split} {size.sentences}" for split, size in checked.sizes.items())
         print(f"{checked.name}: {'; '.join(checked.faults) or 'good'} ({sizes or 'nothing'})")
     raise typer.Exit(1 if faulty else 0)
+
+
+@app.command()
+def facts(
+    out: Annotated[Path, typer.Argument(help="File to write, one JSON line a treebank.")],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TREEBANKS]...", help="Treebanks (default: the paper's that are here)."),
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option("--encoder", help="Also count how this encoder cuts the words into pieces.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also treebanks that the paper does not use.")] = False,
+    ud: Ud = None,
+) -> None:
+    """Write what tables, figures and the report say of treebanks: licences, genres, sizes, labels, pieces."""
+    refuse_unwritable(out)
+    release = releases.ud_folder(ud)
+    there = (row for row in treebanks.table(release) if row.present)
+    asked = names or [row.name for row in there if everything or row.role != "other"]
+    banks = [treebanks.find(release, name) for name in dict.fromkeys(asked)]
+    pieces = None if encoder is None else _pieces(encoder)
+    lines = []
+    with counting("reading", len(banks)) as advance:
+        for bank in banks:
+            lines.append(json.dumps(facts_of(bank, pieces=pieces), ensure_ascii=False) + "\n")
+            advance(1)
+    write_text(lines, out)
+    say(f"{len(lines)} treebanks in {out}")
+
+
+def _pieces(encoder: str) -> Pieces:
+    from sublingual.model.pieces import WordPieces  # transformers is slow to import
+    from sublingual.model.sources import open_source
+
+    cutter = WordPieces(open_source(encoder).tokenizer(), limit=512)
+    return Pieces(encoder, cutter.of, cutter.unknown)

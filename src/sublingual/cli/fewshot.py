@@ -39,6 +39,12 @@ def fewshot(
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Number of support sets, seeds 0, 1, ...")] = 5,
     first_seed: Annotated[int, typer.Option("--first-seed", min=0, help="Seed of the first support set.")] = 0,
     n: Annotated[int, typer.Option("-n", min=1, help="Sentences in a support set.")] = SUPPORT_SIZE,
+    reserve: Annotated[
+        int | None,
+        typer.Option(
+            "--reserve", min=1, help="Never score the sentences that a support set of this size has (learning curves)."
+        ),
+    ] = None,
     keep_repeated: Annotated[
         bool, typer.Option("--keep-repeated", help="Also score sentences with the words of a support sentence.")
     ] = False,
@@ -90,6 +96,7 @@ def fewshot(
                 seeds=range(first_seed, first_seed + seeds),
                 config=chosen,
                 n=n,
+                reserve=reserve,
                 keep_repeated=keep_repeated,
                 cap=cap,
                 method=method,

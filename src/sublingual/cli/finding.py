@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -62,6 +62,7 @@ def find(
         Kind,
         typer.Option("--kind", help="Attention heads by importance, or single weights by magnitude (unstructured)."),
     ] = Kind.heads,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="This seed alone, and no union.")] = None,
     config: Settings = None,
     words: Words = None,
     ud: Ud = None,
@@ -87,20 +88,23 @@ def find(
     where = runtime.device(device)
     find_one, suffix = _finder(kind)
     rows: list[list[object]] = []
-    with only_run_in(out):
+    # Runs of single seeds work side by side in one folder; each has a run folder of its own.
+    with only_run_in(out) if seed is None else nullcontext():
         for code, files in train.items():
             found = []
-            for seed in range(seeds):
-                there = out / f"{code}-{seed}{suffix}"
+            for i in range(seeds) if seed is None else [seed]:
+                there = out / f"{code}-{i}{suffix}"
                 if not there.is_file():
                     start = Parser.from_pretrained(model, device=where) if model else config_for(encoder)
-                    with _watching(f"{code}, seed {seed}", f"{kind} off", chosen.finetune.steps) as watch:
+                    with _watching(f"{code}, seed {i}", f"{kind} off", chosen.finetune.steps) as watch:
                         find_one(
-                            start, code, train=files, dev=dev[code], config=chosen, seed=seed, folder=out, watch=watch
+                            start, code, train=files, dev=dev[code], config=chosen, seed=i, folder=out, watch=watch
                         )
-                    (out / f"{code}-{seed}.run" / CHECKPOINT).unlink(missing_ok=True)  # large, and done with
+                    (out / f"{code}-{i}.run" / CHECKPOINT).unlink(missing_ok=True)  # large, and done with
                 found.append(read_any(there))
-                rows.append([code, seed, found[-1].n_off, found[-1].dev_before, found[-1].dev_after])
+                rows.append([code, i, found[-1].n_off, found[-1].dev_before, found[-1].dev_after])
+            if seed is not None:
+                continue
             joined = join_any(found, only_common=False)
             write_any(out / f"{code}{suffix}", joined)
             rows.append([code, "union", joined.n_off, "", ""])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from sublingual.subnetworks.gates import Subnetwork
     from sublingual.subnetworks.masks import WeightSubnetwork
     from sublingual.subnetworks.systems import System
+    from sublingual.training.ranks import Ranks
     from sublingual.training.stage2 import Stage2Config
 
 # Modules that need torch are imported inside the commands: `--help` and the torch-free commands answer at once.
@@ -101,20 +103,30 @@ def stage2(loop: str) -> Callable[..., None]:
 
         from sublingual import runtime
         from sublingual.parsing import Parser
+        from sublingual.training.ranks import joined, local_device
         from sublingual.training.stage2 import Stage2Config, stage2_config
 
         set_threads(threads)
-        where = runtime.device(device)
+        where = runtime.device(local_device(device))
         parser = Parser.from_pretrained(model, device=where)
         encoder = parser.network.encoder.name
         start = stage2_config(row.loop, encoder) if config is None else settings.load(Stage2Config, config)
         chosen = settings.changed(start, words or ())
         chosen = chosen if steps is None else replace(chosen, steps=steps)
         chosen = chosen if seed is None else replace(chosen, seed=seed)
-        trained = _trained(
-            parser, out, files=files, row=row, config=chosen, found=found, weights=weights, last=conflicts
-        )
-        if as_json:
+        with joined(where) as ranks:
+            trained = _trained(
+                parser,
+                out,
+                files=files,
+                row=row,
+                config=chosen,
+                found=found,
+                weights=weights,
+                last=conflicts,
+                ranks=ranks,
+            )
+        if as_json and trained is not None:
             print(json.dumps(trained))
 
     return command
@@ -130,27 +142,45 @@ def _trained(
     found: Mapping[str, Sequence[Subnetwork]],
     weights: Mapping[str, Sequence[WeightSubnetwork]],
     last: int,
-) -> dict[str, object]:
-    """Trains and saves the parser, and returns what became of its gates; progress and checkpoints stay in OUT.run."""
+    ranks: Ranks,
+) -> dict[str, object] | None:
+    """Trains and saves the parser, and returns what became of its gates; progress and checkpoints stay in OUT.run.
+
+    Of several processes the first saves and returns it; the others, which have the same parser, return None.
+    """
     from sublingual.model.weights import n_off
     from sublingual.training.runs import CHECKPOINT
     from sublingual.training.system import train_system
 
     work = out.with_name(out.name + ".run")
-    say(f"{row.name} on {', '.join(files)}, {config.steps} steps; progress in {work}")
-    with training_bar(row.name) as update:
+    many = f" in {ranks.size} processes" if ranks.size > 1 else ""
+    if ranks.rank == 0:
+        say(f"{row.name} on {', '.join(files)}, {config.steps} steps{many}; progress in {work}")
+    with training_bar(row.name) if ranks.rank == 0 else nullcontext() as update:
         trained = train_system(
-            parser, files, row=row, config=config, found=found, weights=weights, folder=work, progress=update, last=last
+            parser,
+            files,
+            row=row,
+            config=config,
+            found=found,
+            weights=weights,
+            folder=work,
+            progress=update,
+            last=last,
+            ranks=ranks,
         )
+    if ranks.rank:
+        return None
     if trained.conflicts is not None:
-        write_text([json.dumps(trained.conflicts), "\n"], work / "conflicts.json")
+        run = {"system": row.name, "training_seed": config.seed}
+        write_text([json.dumps(run | trained.conflicts), "\n"], work / "conflicts.json")
     trained.parser.save_pretrained(out, overwrite=True)
     (work / CHECKPOINT).unlink(missing_ok=True)  # large, and of no use to a run that is done; the metrics stay
     off = {code: n_off(own) for code, own in trained.parser.subnetworks.items()}
     what = "weights" if row.kind == "weights" else "attention heads"
     say(f"model in {out}" + "".join(f"; {code}: {n} {what} off" for code, n in off.items()))
-    run = trained.run
-    return {"system": row.name, "off": off, "changed": dict(run.changed), "cpu_seconds": round(run.cpu_seconds, 1)}
+    done = trained.run
+    return {"system": row.name, "off": off, "changed": dict(done.changed), "cpu_seconds": round(done.cpu_seconds, 1)}
 
 
 def languages_of(treebanks: Sequence[str] | None, ud: Path | None, *, split: Split = "train") -> dict[str, list[Path]]:

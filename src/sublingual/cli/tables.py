@@ -1,33 +1,57 @@
-"""`sublingual table`: the systems or the treebanks of files of records, or of the paper's own rows, as a table."""
+"""`sublingual table`: the tables of the paper from files of records, or from the paper's own rows."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import numpy as np
 import typer
 
+from sublingual.analysis.beside import Plain
+from sublingual.analysis.data_sheets import data_rows, data_sheet, training_rows, training_sheet
+from sublingual.analysis.factor_sheets import factor_rows, factor_sheet
+from sublingual.analysis.label_sheets import label_list, label_rows, label_sheet
+from sublingual.analysis.labels import training_files
+from sublingual.analysis.material import Material, read_material
 from sublingual.analysis.paper import misprints, paper_runs
-from sublingual.analysis.records import Run, by_system, read_records, selected
+from sublingual.analysis.records import selected
 from sublingual.analysis.rendering import RENDERERS, Sheet, as_csv
-from sublingual.analysis.sheets import system_rows, system_sheet, treebank_rows, treebank_sheet, treebank_summary
-from sublingual.analysis.statistics import Paired, compare_systems
-from sublingual.analysis.tables import SystemTable, bases_of, system_table, treebank_table
+from sublingual.analysis.replication import replication_rows, replication_sheet
+from sublingual.analysis.results import Results
+from sublingual.analysis.stage2_sheets import (
+    ablation_rows,
+    ablation_sheet,
+    conflict_rows,
+    conflict_sheet,
+    own_rows,
+    own_sheet,
+)
+from sublingual.analysis.system_sheets import system_rows, system_sheet
+from sublingual.analysis.tables import system_table, treebank_table
+from sublingual.analysis.treebank_sheets import treebank_rows, treebank_sheet, treebank_summary
 from sublingual.cli.common import Json, Seed, say, table
 from sublingual.data.embedded import WARNING, has_embedded
 from sublingual.errors import ConfigError
 
 
 class By(StrEnum):
-    """What a line of the table is."""
+    """Which table: what a line of it is."""
 
     system = "system"
     treebank = "treebank"
+    label = "label"
+    label_list = "label-list"
+    language = "language"
+    conflict = "conflict"
+    ablation = "ablation"
+    factor = "factor"
+    paper = "paper"
+    data = "data"
+    training = "training"
 
 
 class Format(StrEnum):
@@ -39,9 +63,14 @@ class Format(StrEnum):
     latex = "latex"
 
 
+Made = tuple[Sheet, list[Plain], dict[str, Any]]
+"""A table for readers, its plain rows, and what else programs get."""
+
+
 def tables(
     records: Annotated[
-        list[Path] | None, typer.Argument(help="Files of records, from `sublingual fewshot --records`.")
+        list[Path] | None,
+        typer.Argument(help="Files of `fewshot --records`, `test --records`, `data facts`, stage 2's conflicts.json."),
     ] = None,
     base: Annotated[
         str | None,
@@ -49,7 +78,14 @@ def tables(
             "--base", help='System to compare the others with; "full": the full system of each one\'s own loop.'
         ),
     ] = None,
-    by: Annotated[By, typer.Option("--by", help="A line a system (Table 1), or a treebank (Table 2).")] = By.system,
+    by: Annotated[
+        By,
+        typer.Option(
+            "--by",
+            help="system (Table 1), treebank (2), label and label-list (3), language (4), conflict (5), ablation, factor, "
+            "paper (ours beside the printed rows), data (section 3), training (6).",
+        ),
+    ] = By.system,
     form: Annotated[
         Format | None, typer.Option("--format", help="Default: drawn for a terminal, tab-separated for a pipe.")
     ] = None,
@@ -58,52 +94,147 @@ def tables(
     ] = False,
     systems: Annotated[list[str] | None, typer.Option("--system", help="Only this system; may be repeated.")] = None,
     treebanks: Annotated[list[str] | None, typer.Option("--treebank", help="Only this one; may be repeated.")] = None,
-    resamples: Annotated[int, typer.Option("--resamples", min=1, help="Resamples of a comparison.")] = 10_000,
+    resamples: Annotated[int, typer.Option("--resamples", min=1, help="Resamples of intervals and tests.")] = 10_000,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Make the tables of the paper from records: the six systems, or all treebanks by transfer language."""
+    """Make the tables of the paper from records: systems, treebanks, labels, gradients, controls, data."""
     if as_json and form is not None:
         raise ConfigError(f"--json and --format {form}: give one of them")
-    runs = selected(_runs(records or [], paper), systems=systems or (), treebanks=treebanks or ())
-    bases = {} if base is None else bases_of(by_system(runs), base)
-    said = _on_print(runs) if paper and not systems and not treebanks else ()
-    if by is By.treebank:
-        found = treebank_table(runs, bases=bases)
-        sheet = treebank_sheet(found)
-        rows, summary = treebank_rows(found), treebank_summary(found)
-    else:
-        of_systems = system_table(runs)
-        comparisons = _comparisons(runs, of_systems, bases, generator=np.random.default_rng(seed), resamples=resamples)
-        sheet = system_sheet(of_systems, comparisons)
-        rows, summary = system_rows(of_systems, comparisons), {"treebanks": of_systems.treebanks}
-    toy = (WARNING,) if has_embedded(run.treebank for run in runs) else ()
-    sheet = replace(sheet, notes=(*sheet.notes, *said, *toy))
+    material = material_of(records or [], paper)
+    material = _selected(material, systems=systems or (), treebanks=treebanks or ())
+    results = Results(material, base, seed=seed, n_resamples=resamples)
+    if (fault := _LACKING[by](material)) is not None:
+        raise ConfigError(f"--by {by}: {fault}")
+    sheet, rows, more = _MAKERS[by](results)
+    if paper and not systems and not treebanks and by in (By.system, By.treebank):
+        sheet = replace(sheet, notes=(*sheet.notes, *_on_print(material)))
+    if has_embedded(run.treebank for run in [*material.runs, *material.own]):
+        sheet = replace(sheet, notes=(*sheet.notes, WARNING))
     if as_json:
-        print(json.dumps({"rows": rows, **summary, "notes": sheet.notes}, ensure_ascii=False))
+        print(json.dumps({"rows": rows, **more, "notes": sheet.notes}, ensure_ascii=False))
     else:
         _show(sheet, form, csv_text=as_csv(rows))
 
 
-def _runs(records: Sequence[Path], paper: bool) -> tuple[Run, ...]:
-    if paper == bool(records):
-        raise ConfigError("name files of records, or give --paper and none")
-    return paper_runs() if paper else read_records(records)
+def material_of(records: Sequence[Path], paper: bool) -> Material:
+    """Returns what the files hold; with the paper's rows only facts of treebanks may stand beside them."""
+    found = read_material(records)
+    if not paper and not records:
+        raise ConfigError("name files of records, or give --paper")
+    if paper and (found.runs or found.own):
+        raise ConfigError("--paper: its rows are the records; name files of `data facts` alone, or none")
+    return replace(found, runs=paper_runs(facts=found.facts)) if paper else found
 
 
-def _comparisons(
-    runs: Sequence[Run], found: SystemTable, bases: dict[str, str], *, generator: np.random.Generator, resamples: int
-) -> tuple[Paired, ...]:
-    """Compares on the table's treebanks, and only systems that have scores there."""
-    scored = {row.system for row in found.rows if row.las is not None}
-    own = [run for run in runs if run.treebank in found.treebanks]
-    pairs = {system: base for system, base in bases.items() if {system, base} <= scored}
-    return compare_systems(own, pairs, generator=generator, n_resamples=resamples)
+def _selected(material: Material, *, systems: Sequence[str], treebanks: Sequence[str]) -> Material:
+    """Tests of training languages are chosen from too, where there are no few-shot tests or the names are theirs."""
+    both = selected([*material.runs, *material.own], systems=systems, treebanks=treebanks)
+    runs, own = tuple(run for run in both if run.is_fewshot), tuple(run for run in both if not run.is_fewshot)
+    return replace(material, runs=runs, own=own)
 
 
-def _on_print(runs: Sequence[Run]) -> tuple[str, ...]:
+def _system(results: Results) -> Made:
+    results = results if results.runs else replace(results, material=_as_runs(results.material))
+    found, compared, beside = results.systems, results.comparisons, results.beside
+    rows = system_rows(found, compared, beside=beside)
+    return system_sheet(found, compared, beside=beside), rows, {"treebanks": found.treebanks}
+
+
+def _treebank(results: Results) -> Made:
+    results = results if results.runs else replace(results, material=_as_runs(results.material))
+    found, beside = results.treebanks, results.beside
+    return treebank_sheet(found, beside=beside), treebank_rows(found, beside=beside), treebank_summary(found)
+
+
+def _as_runs(material: Material) -> Material:
+    """Tests of training languages alone, which have tables of systems and treebanks too."""
+    return replace(material, runs=material.own)
+
+
+def _label(results: Results) -> Made:
+    return label_sheet(results.labels), label_rows(results.labels), {}
+
+
+def _label_list(results: Results) -> Made:
+    return label_list(results.labels), label_rows(results.labels), {}
+
+
+def _language(results: Results) -> Made:
+    return (
+        own_sheet(results.own, results.own_resampled),
+        own_rows(results.own, results.own_resampled),
+        {"means": dict(results.own.means)},
+    )
+
+
+def _conflict(results: Results) -> Made:
+    return conflict_sheet(results.conflicts), conflict_rows(results.conflicts), {}
+
+
+def _ablation(results: Results) -> Made:
+    return ablation_sheet(results.ablations), ablation_rows(results.ablations), {}
+
+
+def _factor(results: Results) -> Made:
+    return factor_sheet(results.treebanks, results.factors), factor_rows(results.treebanks, results.factors), {}
+
+
+def _paper(results: Results) -> Made:
+    return replication_sheet(results.replicated), replication_rows(results.replicated), {}
+
+
+def _data(results: Results) -> Made:
+    return data_sheet(results.material.facts), data_rows(results.material.facts), {}
+
+
+def _training(results: Results) -> Made:
+    used = training_files([*results.runs, *results.material.own])
+    return training_sheet(used), training_rows(used), {}
+
+
+_MAKERS: Mapping[By, Callable[[Results], Made]] = {
+    By.system: _system,
+    By.treebank: _treebank,
+    By.label: _label,
+    By.label_list: _label_list,
+    By.language: _language,
+    By.conflict: _conflict,
+    By.ablation: _ablation,
+    By.factor: _factor,
+    By.paper: _paper,
+    By.data: _data,
+    By.training: _training,
+}
+
+
+def _needs_tests(material: Material) -> str | None:
+    return None if material.runs or material.own else "no records of `fewshot` or `test` in these files"
+
+
+def _needs_runs(material: Material) -> str | None:
+    return None if material.runs else "no records of `sublingual fewshot` in these files"
+
+
+_LACKING: Mapping[By, Callable[[Material], str | None]] = {
+    By.system: _needs_tests,
+    By.treebank: _needs_tests,
+    By.label: _needs_runs,
+    By.label_list: _needs_runs,
+    By.language: lambda m: None if m.own else "no records of `sublingual test` in these files",
+    By.conflict: lambda m: None if m.conflicts else "no conflicts.json (`joint` or `meta` with --conflicts)",
+    By.ablation: _needs_tests,
+    By.factor: _needs_runs,
+    By.paper: _needs_runs,
+    By.data: lambda m: None if m.facts else "no facts of treebanks (`sublingual data facts FILE`)",
+    By.training: _needs_tests,
+}
+"""What a table needs and the material has not, as text."""
+
+
+def _on_print(material: Material) -> tuple[str, ...]:
     """What the paper prints otherwise than its own rows give."""
-    cells = misprints(system_table(runs), treebank_table(runs))
+    cells = misprints(system_table(material.runs), treebank_table(material.runs))
     return "the paper's scores are means of five seeds", *(f"printed otherwise: {cell}" for cell in cells)
 
 

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from sublingual.data.blocks import (
@@ -26,6 +27,7 @@ from sublingual.data.blocks import (
 )
 from sublingual.data.rules import Row, number, rows_of, sentence_faults, show, words_of
 from sublingual.data.textfiles import Text, read_text
+from sublingual.data.vocabulary import base_relation, published_labels
 
 __all__ = ["MAX_SHOWN", "Fault", "check", "check_text", "report"]
 
@@ -158,6 +160,11 @@ def _label_warnings(block: Block, words: Sequence[Row]) -> Iterator[Fault]:
         if not _LABEL.fullmatch(label):
             message = f"DEPREL {show(label)} is no relation of UD (lower case, one subtype): it is taken as it is"
             yield block.fault(index, "invalid-deprel", message, severity="warning")
+        elif (base := base_relation(label)) not in _published():
+            message = (
+                f"DEPREL {show(label)} is no relation of UD, {show(base)} being none: no parser can be adapted to it"
+            )
+            yield block.fault(index, "unknown-deprel", message, severity="warning")
         is_root = label.partition(":")[0] == "root"
         if head is not None and is_root != (head == 0):
             id, message = (
@@ -166,6 +173,11 @@ def _label_warnings(block: Block, words: Sequence[Row]) -> Iterator[Fault]:
                 else ("0-is-not-root", f"word {row[ID]} has head 0 but is labelled {label}; it is taken as it is")
             )
             yield block.fault(index, id, message, severity="warning")
+
+
+@lru_cache(maxsize=1)
+def _published() -> frozenset[str]:
+    return frozenset(published_labels().labels)
 
 
 def _count(block: Block, counts: Counter[str]) -> None:

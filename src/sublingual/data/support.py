@@ -10,7 +10,7 @@ import numpy as np
 
 from sublingual.data.conllu import Sentence
 from sublingual.data.treebanks import Treebank
-from sublingual.errors import DataError
+from sublingual.errors import ConfigError, DataError
 
 SUPPORT_SIZE = 20
 
@@ -35,25 +35,39 @@ def draw_support(
     *,
     seed: int,
     n: int = SUPPORT_SIZE,
+    reserve: int | None = None,
     keep_repeated: bool = False,
     among: Sequence[int] | None = None,
 ) -> FewShot:
     """Returns `n` sentences drawn without replacement and without regard to length, and the test sentences to score.
 
-    A dev split of fewer than `n` sentences is used whole (docs/protocol.md 1C). The same seed gives the same sentences whatever
-    is tested. `among` are the indices of the test sentences that may be scored (None: all); it has no part in the draw.
-    Raises DataError where nothing would be left to score.
+    A dev split of fewer than `n` sentences is used whole (docs/protocol.md 1C). The same seed gives the same sentences
+    whatever is tested, and the sets of several sizes are nested: with a `reserve` the sentences of a set of that size are
+    never scored, so that all smaller ones score the same. `among` are the indices of the test sentences that may be scored
+    (None: all); it has no part in the draw. Raises DataError where nothing would be left to score or there are fewer
+    sentences than the reserve, ConfigError for a reserve smaller than `n`.
     """
     source: Literal["dev", "test"] = "dev" if treebank.files("dev") else "test"
     pool = treebank.sentences("dev") if source == "dev" else list(test)
-    drawn = np.random.default_rng(seed).permutation(len(pool))[:n].tolist()
-    support = tuple(pool[i] for i in drawn)
+    if reserve is not None:
+        _refuse_reserve(treebank, n=n, reserve=reserve, source=source, there=len(pool))
+    drawn = np.random.default_rng(seed).permutation(len(pool))[: reserve or n].tolist()
+    held = tuple(pool[i] for i in drawn)
     scored = set(range(len(test)) if among is None else among)
     left = sorted(scored - set(drawn) if source == "test" else scored)
-    words = {sentence.words for sentence in support}
+    words = {sentence.words for sentence in held}
     rest = tuple(left if keep_repeated else [i for i in left if test[i].words not in words])
     if not rest:
         raise DataError(
-            f"{treebank.name}: no test sentence is left beside the {len(support)} of the support set; draw fewer"
+            f"{treebank.name}: no test sentence is left beside the {len(held)} of the support set; draw fewer"
         )
-    return FewShot(support, rest, source, len(left) - len(rest))
+    return FewShot(held[:n], rest, source, len(left) - len(rest))
+
+
+def _refuse_reserve(treebank: Treebank, *, n: int, reserve: int, source: str, there: int) -> None:
+    if reserve < n:
+        raise ConfigError(f"a reserve of {reserve} holds no support of {n}; give --reserve {n} or more")
+    if there < reserve:
+        raise DataError(
+            f"{treebank.name}: its {source} split has {there} sentences, fewer than the reserve of {reserve}; leave it out"
+        )

@@ -7,6 +7,7 @@ import io
 import logging
 import lzma
 import os
+import re
 import secrets
 import sys
 import zlib
@@ -21,6 +22,7 @@ _log = logging.getLogger(__name__)
 MAX_UNPACKED = 1 << 30  # bytes; no treebank comes near it
 SMALL_UNPACKED = 1 << 24  # up to this size any ratio is taken
 MAX_RATIO = 100  # treebanks shrink by 10 to 20
+_BINARY = re.compile(rb"[\0-\x08\x0e-\x1f]")
 _MAGIC = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\0": "xz", b"PK\x03\x04": "zip"}
 
 
@@ -135,6 +137,8 @@ def _not_text(data: bytes) -> str | None:
 
 def _utf8_message(data: bytes, error: UnicodeDecodeError) -> str:
     byte = f"byte 0x{data[error.start]:02x}"
+    if _BINARY.search(data):
+        return f"{byte} is no UTF-8, and the file holds control characters: it is no text; name a CoNLL-U file"
     if data.decode("utf-8", errors="ignore").isascii():
         return f"{byte} is no UTF-8; looks like Latin-1: convert it, e.g. iconv -f latin1 -t utf-8 FILE"
     return f"{byte} is no UTF-8, though other lines are: the file is damaged or of mixed encodings; mend this line"

@@ -17,7 +17,7 @@ Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
 _FILE = re.compile(r"(?P<key>[a-z]{2,3}_[a-z0-9]+)-ud-(?P<split>train|dev|test)(-[a-z0-9-]+)?\.conllu")
-_LICENCE = re.compile(r"^License:[ \t]*(\S.*?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
+_METADATA = r"^{}:[ \t]*(\S.*?)[ \t]*$"
 _NEEDED: Mapping[Role, tuple[Split, ...]] = {
     "train": ("train", "dev", "test"),
     "validation": ("dev", "test"),
@@ -148,9 +148,19 @@ def licence_of(folder: Path) -> str | None:
 
     Where the README has no such metadata, those of the folder around it count: the embedded treebanks share theirs.
     """
+    return _metadata(folder, "License")
+
+
+def genres_of(folder: Path) -> tuple[str, ...]:
+    """Returns the genres of a treebank's folder as its README's metadata name them ("news wiki"); see `licence_of`."""
+    return tuple(dict.fromkeys((_metadata(folder, "Genre") or "").lower().split()))
+
+
+def _metadata(folder: Path, key: str) -> str | None:
+    pattern = re.compile(_METADATA.format(key), re.MULTILINE | re.IGNORECASE)
     for readme in (*sorted(folder.glob("README*")), *sorted(folder.parent.glob("README*"))):
         text = readme.read_text("utf-8", errors="replace") if readme.is_file() else ""
-        if found := _LICENCE.search(text.partition("=== Machine-readable metadata")[2]):
+        if found := pattern.search(text.partition("=== Machine-readable metadata")[2]):
             return found[1]
     return None
 

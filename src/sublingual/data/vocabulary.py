@@ -41,6 +41,16 @@ class LabelVocabulary:
         """Returns the labels that are not declared, sorted, each once."""
         return tuple(sorted({label for label in labels if label is not None and label not in self.index}))
 
+    def base_of(self, label: str) -> str:
+        """Returns the universal relation that a new label starts from; DataError where it is not a declared one."""
+        base = base_relation(label)
+        if base not in self.index:
+            raise DataError(
+                f"the label {label!r} has no universal relation to start from: {base!r} is not one; write one of UD's, with "
+                "a subtype of your own behind a colon (nsubj:x)"
+            )
+        return base
+
     def extended(self, labels: Iterable[str]) -> LabelVocabulary:
         """Returns this vocabulary with the new labels at its end."""
         return LabelVocabulary(self.labels + self.missing(labels))

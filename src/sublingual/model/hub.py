@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from huggingface_hub import constants
-from huggingface_hub.utils import get_session, validate_repo_id
+from huggingface_hub import constants, get_session
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, but not in its __all__
 
 PATIENCE = 10.0  # seconds for the one request
 

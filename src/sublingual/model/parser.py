@@ -16,6 +16,8 @@ from sublingual.errors import ConfigError, DataError
 from sublingual.model.biaffine import ArcScorer, LabelScorer, Projection, gathered, shared_dropout
 from sublingual.model.encoder import Encoder, LayerMix
 
+MAX_WORDS = 5000  # parsing takes 45 bytes for each pair of words (measured), mostly arc scores: 1.1 GB for that many
+
 
 @dataclass(frozen=True)
 class ParserConfig:
@@ -116,8 +118,10 @@ class BiaffineParser(nn.Module):
     def encode(self, sentences: Sequence[Sentence], *, gold: bool) -> list[Encoded]:
         """Returns the sentences in pieces, with heads and labels where `gold`; dropped pieces get their rows back.
 
-        Raises DataError for a label outside the vocabulary, EncoderError for a piece that cannot be had.
+        Raises DataError for a label outside the vocabulary and for more than MAX_WORDS, EncoderError for a piece that
+        cannot be had.
         """
+        _refuse_endless(sentences)
         if gold:
             self._refuse_unknown_labels(sentences)
         encoded = self.encoder.pieces.encode(sentences, vocabulary=self.vocabulary if gold else None)
@@ -179,7 +183,7 @@ class BiaffineParser(nn.Module):
         new = self.vocabulary.missing(labels)
         if not new:
             return self
-        like = tuple(self.vocabulary.index[_known_base(label, self.vocabulary)] for label in new)
+        like = tuple(self.vocabulary.index[self.vocabulary.base_of(label)] for label in new)
         other = BiaffineParser.__new__(BiaffineParser)
         nn.Module.__init__(other)
         other.__dict__.update({k: v for k, v in self.__dict__.items() if not k.startswith("_")})
@@ -196,15 +200,17 @@ def new_parser(
     return BiaffineParser(encoder, config=config or ParserConfig(), vocabulary=vocabulary or published_labels())
 
 
+def _refuse_endless(sentences: Sequence[Sentence]) -> None:
+    for sentence in sentences:
+        if len(sentence.words) > MAX_WORDS:
+            raise DataError(
+                f"{sentence.place}: a sentence of {len(sentence.words)} words; up to {MAX_WORDS} fit into memory, which grows "
+                f"with their square: is the blank line missing that ends a sentence?"
+            )
+
+
 def _bases(vocabulary: LabelVocabulary) -> tuple[int, ...]:
     return tuple(vocabulary.index.get(base_relation(label), i) for i, label in enumerate(vocabulary.labels))
-
-
-def _known_base(label: str, vocabulary: LabelVocabulary) -> str:
-    base = base_relation(label)
-    if base not in vocabulary.index:
-        raise DataError(f"the label {label!r} has no universal relation to start from: {base!r} is not one; mend it")
-    return base
 
 
 def _owners(batch: Batch) -> tuple[Int[Tensor, "tokens"], Int[Tensor, "batch n"]]:

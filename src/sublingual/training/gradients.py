@@ -6,7 +6,6 @@ Observed, never changed: a run with an observer ends with the same bits as one w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from statistics import mean
 from typing import Any
@@ -88,24 +87,6 @@ def cosines(gradients: Sequence[Sequence[Tensor]]) -> Float[Tensor, "languages l
 def share(row: Sequence[float]) -> float:
     """Returns the share of cosines below 0."""
     return sum(value < 0 for value in row) / len(row)
-
-
-@dataclass(frozen=True)
-class Deltas:
-    """Against the full run of the same seed: by step, how much lower the share of conflicts is, how much higher the cosine."""
-
-    fewer_conflicts: tuple[float, ...]
-    more_cosine: tuple[float, ...]
-
-
-def deltas(record: dict[str, Any], full: dict[str, Any]) -> Deltas:
-    """Returns the differences step by step (docs/protocol.md 2.31); ConfigError for runs of other languages or steps."""
-    steps = [entry["step"] for entry in record["steps"]]
-    if record["pairs"] != full["pairs"] or steps != [entry["step"] for entry in full["steps"]]:
-        raise ConfigError("the two runs observed other languages or other steps; compare runs of one length and seed")
-    both = list(zip(record["steps"], full["steps"], strict=True))
-    fewer = tuple(share(b["cosines"]) - share(a["cosines"]) for a, b in both)
-    return Deltas(fewer, tuple(mean(a["cosines"]) - mean(b["cosines"]) for a, b in both))
 
 
 def observe_joint(

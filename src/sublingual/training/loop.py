@@ -59,10 +59,12 @@ def run_(
     same bits as one that never stopped (same machine, threads and versions). On SIGTERM it writes a checkpoint and exits
     with 143. Raises TrainingError for a full disk and for a folder of another run.
     """
+    leads = state.ranks.rank == 0
     if folder is not None:
-        refuse_full_disk(folder, state.most_bytes())
+        if leads:
+            refuse_full_disk(folder, state.most_bytes())
         load_checkpoint_(folder, state)
-    metrics = None if folder is None else Metrics(folder, from_step=state.step)
+    metrics = None if folder is None or not leads else Metrics(folder, from_step=state.step)
     first, began, stop = state.step, time.monotonic(), _Stop()
     previous = _on_signal(signal.SIGTERM, stop)
     try:
@@ -72,7 +74,8 @@ def run_(
             state.step += 1
             speed = step.n_pieces / (time.monotonic() - started)
             _account(state, step, pace=pace, evaluate=evaluate, metrics=metrics, speed=speed)
-            asked = stop.number  # read once: a signal after this line stops the next step, which is then kept
+            # Read once: a signal after this line stops the next step, which is then kept.
+            asked = state.ranks.any(stop.number)
             if folder is not None and (_due(state.step, pace.checkpoint_every, pace) or asked):
                 save_checkpoint(folder, state)
             if progress is not None:

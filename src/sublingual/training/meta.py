@@ -43,8 +43,8 @@ def meta_gradients_(
     query loss at phi stands for the one at theta (first order). The gates are fixed within the episode; learned ones get
     the query's gradient. The mean replaces algorithm 1's sum, as section 4.2 has it. Nothing is kept of a language but its
     gradient, which is added to one buffer: beside the parameters there are two copies of them, whatever the number of
-    languages or steps. `observe` is told each language's query gradients. Raises TrainingError that names the language
-    whose loss is not finite.
+    languages or steps. A language with neither support nor query adds nothing. `observe` is told each language's query
+    gradients. Raises TrainingError that names the language whose loss is not finite.
     """
     parameters: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
     theta = [p.detach().clone() for p in parameters]
@@ -53,6 +53,10 @@ def meta_gradients_(
     network.zero_grad(set_to_none=True)
     try:
         for i, (support, query) in enumerate(zip(supports, queries, strict=True)):
+            if not support and not query:  # another process's
+                for nothing in (episode.before, episode.after, episode.query):
+                    nothing.append(0.0)
+                continue
             with gates.restricted(network, i):
                 losses = _inner_(network, support, config=inner, gates=gates.of(i), language=gates.languages[i])
                 network.train()

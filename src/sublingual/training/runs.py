@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
 import os
 import shutil
-import socket
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -22,37 +18,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sublingual.errors import TrainingError
+from sublingual.locks import only_run_in as only_run_in  # which each run's folder is held by
+from sublingual.training.ranks import ALONE, Ranks
 
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
-LOCK = "lock"
 _log = logging.getLogger(__name__)
-
-
-@contextmanager
-def only_run_in(folder: Path) -> Iterator[None]:
-    """Holds the folder for this process. Raises TrainingError that names the holder where another run is in it.
-
-    The system frees the lock when its process ends, however that comes: none is left over by a kill.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / LOCK).open("a+", encoding="utf-8")
-    except OSError as fault:
-        raise TrainingError(f"{folder}: no run can be kept here ({fault}); choose another folder") from fault
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as fault:
-            file.seek(0)
-            holder = file.read().strip() or "it does not say which"
-            raise TrainingError(
-                f"{folder}: another run is in this folder ({holder}); wait for it, or choose another folder"
-            ) from fault
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
-        file.flush()
-        yield
 
 
 class Metrics:
@@ -129,7 +100,8 @@ class State:
     """All that a run's future depends on: saved and restored together. `best` are the weights kept so far, if any.
 
     `notes` are JSON values; `notes["run"]` says whose state it is, and no other run's is restored into it.
-    `keeps_best`: the run will keep its best weights as well, which its checkpoints need room for.
+    `keeps_best`: the run will keep its best weights as well, which its checkpoints need room for. `ranks`: the processes
+    of the run, which share all but their random states; all of them call `tensors`, one writes.
     """
 
     network: nn.Module
@@ -139,6 +111,7 @@ class State:
     best: dict[str, Tensor] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
     keeps_best: bool = False
+    ranks: Ranks = ALONE
 
     def most_bytes(self) -> int:
         """Returns the size of a checkpoint at most: the weights, two moments of those that are trained, the best weights."""
@@ -152,9 +125,9 @@ class State:
         found |= {f"optimizer.{name}": t for name, t in _optimizer_tensors(self.optimizer).items()}
         found |= {f"sampler.{name}": t for name, t in self.sampler.state().items()}
         found |= {f"best.{name}": t for name, t in self.best.items()}
-        found["random.cpu"] = torch.get_rng_state()
+        found |= {_random("cpu", i): t for i, t in enumerate(self.ranks.gathered(torch.get_rng_state()))}
         if torch.cuda.is_available():
-            found["random.cuda"] = torch.cuda.get_rng_state()
+            found |= {_random("cuda", i): t for i, t in enumerate(self.ranks.gathered(torch.cuda.get_rng_state()))}
         return {name: t.detach().cpu().contiguous().clone() for name, t in found.items()}
 
     def restore_(self, tensors: Mapping[str, Tensor]) -> None:
@@ -163,9 +136,14 @@ class State:
         _restore_optimizer_(self.optimizer, _under("optimizer.", tensors))
         self.sampler.restore_(_under("sampler.", tensors))
         self.best = _under("best.", tensors)
-        torch.set_rng_state(tensors["random.cpu"])
+        torch.set_rng_state(tensors.get(_random("cpu", self.ranks.rank), tensors["random.cpu"]))
         if "random.cuda" in tensors and torch.cuda.is_available():
-            torch.cuda.set_rng_state(tensors["random.cuda"])
+            torch.cuda.set_rng_state(tensors.get(_random("cuda", self.ranks.rank), tensors["random.cuda"]))
+
+
+def _random(kind: str, rank: int) -> str:
+    """The name of a process's random state."""
+    return f"random.{kind}" + (f".{rank}" if rank else "")
 
 
 def save_checkpoint(folder: Path, state: State) -> None:
@@ -174,6 +152,8 @@ def save_checkpoint(folder: Path, state: State) -> None:
     Raises TrainingError where the disk is full; the old checkpoint is then untouched.
     """
     tensors = state.tensors()
+    if state.ranks.rank:
+        return
     entry = json.dumps({"step": state.step, "notes": state.notes})
     fresh = folder / f"{CHECKPOINT}.new"
     try:

@@ -31,9 +31,11 @@ from sublingual.training.joint import joint_gradients_
 from sublingual.training.loop import Pace, Progress, Step, refuse_divergence, run_
 from sublingual.training.meta import meta_gradients_
 from sublingual.training.optim import OptimConfig, Rates, optimizer, trained
+from sublingual.training.ranks import ALONE, Ranks
 from sublingual.training.runs import State, only_run_in
 
 Loop = Literal["joint", "meta"]
+COSINES = "cosines"
 
 
 @dataclass(frozen=True)
@@ -97,11 +99,13 @@ def stage2_(
     folder: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
     conflicts: Conflicts | None = None,
+    ranks: Ranks = ALONE,
 ) -> Stage2:
     """Trains the network and learned gates in place and returns what came of it.
 
     `data` has the sentences of every language of the gates. All systems of one seed see the same batches in the same
     order. With a folder the run resumes as `finetune_` does. `conflicts` sees each language's gradients (section 7.2).
+    With several `ranks` each process runs some of the languages, and all end with the same parameters.
     Raises DataError for a language without annotated sentences, TrainingError for a loss that is not finite (naming
     language and sentences), for a folder in use or of another run, for a full disk.
     """
@@ -113,12 +117,15 @@ def stage2_(
     resolve_precision(config.precision, network.device)
     keep_memory()
     encoded = {language: network.encode(data[language], gold=True) for language in gates.languages}
-    held = nullcontext() if folder is None else only_run_in(folder)
+    held = nullcontext() if folder is None or ranks.rank else only_run_in(folder)
     with held, forked_random(network.device):
-        began, run = time.process_time(), _Run(network, gates, encoded, loop, config, folder, conflicts)
+        began, run = time.process_time(), _Run(network, gates, encoded, loop, config, folder, conflicts, ranks)
         pace = Pace(config.steps, config.steps, config.checkpoint_every)
         steps = run_(run.state, run.step, pace=pace, folder=folder, progress=progress)
         network.eval()
+        if conflicts is not None:  # also of steps that were observed before this process went on
+            kept = run.state.notes.get(COSINES, {})
+            conflicts.cosines = {int(step): torch.tensor(rows, dtype=torch.float64) for step, rows in kept.items()}
         return Stage2(time.process_time() - began, steps, gates.changed())
 
 
@@ -142,6 +149,11 @@ class Draws:
             sampler.restore_({n.removeprefix(f"{code}."): t for n, t in state.items() if n.startswith(f"{code}.")})
 
 
+def _hold(held: dict[int, list[Tensor | None]], i: int, gradients: Sequence[Tensor | None]) -> None:
+    """Keeps a language's gradients until every process has its own."""
+    held[i] = [None if g is None else g.detach().clone() for g in gradients]
+
+
 def _seed(seed: int, language: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {language}".encode()).digest()[:7], "little")
 
@@ -158,17 +170,18 @@ class _Run:
         config: Stage2Config,
         folder: Path | None,
         conflicts: Conflicts | None,
+        ranks: Ranks,
     ) -> None:
         self.network, self.gates, self.encoded, self.loop, self.config = network, gates, encoded, loop, config
-        self.folder, self.conflicts = folder, conflicts
-        torch.manual_seed(config.seed)
+        self.folder, self.conflicts, self.ranks = folder, conflicts, ranks
+        torch.manual_seed(config.seed + 1_000_003 * ranks.rank)
         self.draws = Draws({code: len(e) for code, e in encoded.items()}, batch=config.batch, seed=config.seed)
         adam = optimizer(network, config.outer)
         learned = trained(gates.parameters())
         if learned:
             adam.add_param_group({"name": "gates", "params": learned, "lr": config.dynamic.rate, "weight_decay": 0.0})
         both = nn.ModuleDict({"parser": network, "gates": gates})
-        self.state = State(both, adam, self.draws, notes={"run": self._identity()})
+        self.state = State(both, adam, self.draws, notes={"run": self._identity()}, ranks=ranks)
         self.rates = Rates(adam, config.outer, steps=config.steps)
 
     def step(self) -> Step:
@@ -177,6 +190,10 @@ class _Run:
         before = self.gates.binary()
         drawn = [self._draw() for _ in range(1 if self.loop == "joint" else 2)]
         losses, values = self._joint(drawn[0]) if self.loop == "joint" else self._meta(*drawn)
+        self.ranks.sum_gradients_(trained([*self.network.parameters(), *self.gates.parameters()]))
+        if self.conflicts is not None and self.conflicts.wants(self.state.step):
+            found = self.conflicts.cosines[self.state.step].tolist()
+            self.state.notes.setdefault(COSINES, {})[str(self.state.step)] = found
         norm = float(torch.nn.utils.clip_grad_norm_(trained(self.network.parameters()), c.outer.clip))
         mean = sum(losses) / len(losses)
         refuse_divergence(
@@ -200,27 +217,40 @@ class _Run:
             observe_joint(
                 self.network, self.gates, batches, conflicts, step=step, budget=c.budget, precision=c.precision
             )
-        return joint_gradients_(self.network, self.gates, batches, budget=c.budget, precision=c.precision), {}
+        own = self.ranks.share(batches)
+        losses = joint_gradients_(self.network, self.gates, own, budget=c.budget, precision=c.precision)
+        return self.ranks.summed(losses, device=self.network.device), {}
 
     def _meta(
         self, supports: list[list[Encoded]], queries: list[list[Encoded]]
     ) -> tuple[list[float], dict[str, float]]:
         c, step = self.config, self.state.step
         seen = self.conflicts if self.conflicts is not None and self.conflicts.wants(step) else None
+        held: dict[int, list[Tensor | None]] = {}
+        alone = self.ranks.size == 1
         episode = meta_gradients_(
             self.network,
             self.gates,
-            supports,
-            queries,
+            self.ranks.share(supports),
+            self.ranks.share(queries),
             inner=c.inner,
             budget=c.budget,
             precision=c.precision,
-            observe=None if seen is None else partial(seen, step),
+            observe=None if seen is None else partial(seen, step) if alone else partial(_hold, held),
+        )
+        if seen is not None and not alone:
+            parameters = trained(self.network.parameters())
+            for i in range(len(queries)):
+                own = held.get(i, [None] * len(parameters))
+                seen(step, i, self.ranks.from_owner(i, own, like=parameters))
+        before, after, query = (
+            self.ranks.summed(losses, device=self.network.device)
+            for losses in (episode.before, episode.after, episode.query)
         )
         values: dict[str, float] = {}
-        for code, before, after in zip(self.gates.languages, episode.before, episode.after, strict=True):
-            values |= {f"support_before_{code}": before, f"support_after_{code}": after}
-        return episode.query, values
+        for code, first, last in zip(self.gates.languages, before, after, strict=True):
+            values |= {f"support_before_{code}": first, f"support_after_{code}": last}
+        return query, values
 
     def _places(self, losses: Sequence[float], batches: Sequence[Sequence[Encoded]]) -> str:
         """The sentences of the languages whose loss is not finite, or of all where only the gradient is not."""

@@ -21,6 +21,7 @@ from sublingual.subnetworks.masks import WeightSubnetwork, refuse_foreign_weight
 from sublingual.subnetworks.systems import System, starting_gates, starting_weights
 from sublingual.training.gradients import Conflicts
 from sublingual.training.loop import Progress
+from sublingual.training.ranks import ALONE, Ranks
 from sublingual.training.stage1 import described
 from sublingual.training.stage2 import Stage2, Stage2Config, stage2_
 
@@ -45,12 +46,13 @@ def train_system(
     folder: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
     last: int = 0,
+    ranks: Ranks = ALONE,
 ) -> TrainedSystem:
     """Returns the parser trained further as the system's row says, on the CoNLL-U files of each language; changes `parser`.
 
     `found`: the subnetworks of each language's seeds, where the row needs them; `weights`: those of single weights.
     With a folder the run resumes from there. `last`: in how many of the last steps the languages' gradients are compared
-    (section 7.2; the paper: 50).
+    (section 7.2; the paper: 50). `ranks`: the processes of the run, all of which get the same parser.
     Errors: those of `stage2_`, `starting_gates`, `refuse_foreign`; ConfigError for a row without stage 2.
     """
     if row.loop == "none":
@@ -66,7 +68,17 @@ def train_system(
     ).to(network.device)
     data = {code: [s for path in paths for s in read_conllu(path, heads="partial")] for code, paths in files.items()}
     seen = Conflicts(network, languages, steps=config.steps, last=last) if last else None
-    run = stage2_(network, gates, data, loop=row.loop, config=config, folder=folder, progress=progress, conflicts=seen)
+    run = stage2_(
+        network,
+        gates,
+        data,
+        loop=row.loop,
+        config=config,
+        folder=folder,
+        progress=progress,
+        conflicts=seen,
+        ranks=ranks,
+    )
     learned = {} if row.gates == "full" else gates.subnets()
     about = replace(
         parser.about,

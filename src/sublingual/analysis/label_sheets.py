@@ -1,0 +1,86 @@
+"""Table 3, unseen and rare labels, for readers and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sublingual.analysis.beside import Plain, bounds, brackets
+from sublingual.analysis.labels import KINDS, LabelTable, Right
+from sublingual.analysis.paper import (
+    PRINTED_LABELS,
+    PRINTED_RARE,
+    PRINTED_TABLE_3,
+    PRINTED_UNSEEN,
+)
+from sublingual.analysis.rendering import Entry, Sheet, number
+
+
+def label_sheet(table: LabelTable) -> Sheet:
+    """Returns Table 3: for each system the share of right instances of unseen and of rare labels, the paper's beside it."""
+    rows = []
+    for system, found in table.systems.items():
+        printed = PRINTED_TABLE_3.get(system, ("-", "-"))
+        cells = [text for kind, said in zip(KINDS, printed, strict=True) for text in (*_right(found[kind]), said)]
+        rows.append((system, *cells))
+    columns = tuple(text for kind in KINDS for text in (kind, f"{kind}, label alone", f"{kind}, printed"))
+    n = len(table.rows)
+    hidden = table.count("unseen") + table.count("rare")
+    share = f" ({100 * hidden / n:.0f} %)" if n else ""
+    notes = (
+        f"full labels in the test data: {n} (the paper: {PRINTED_LABELS}); unseen in training {table.count('unseen')} "
+        f"({PRINTED_UNSEEN}), rare {table.count('rare')} ({PRINTED_RARE}); together {hidden}{share}",
+        f"training: {table.n_training_words} words of {', '.join(dict.fromkeys(f.name for f in table.training))}; rare: "
+        "less than 0.1 % of them",
+        "per cent of the words of these labels with the right head and full label ± sd over seeds [95 %] (labels/languages "
+        "on which any was right)",
+    )
+    return Sheet(("system", *columns), tuple(rows), notes)
+
+
+def label_list(table: LabelTable, *, kinds: Sequence[str] = KINDS) -> Sheet:
+    """Returns a line a label of these kinds: its words in training and test, and per cent right by system."""
+    systems = tuple(table.systems)
+    rows = [
+        (
+            row.label,
+            row.kind,
+            str(row.n_training),
+            str(row.n_test),
+            ", ".join(row.languages),
+            *(Entry(number(row.systems[name].percent, digits=1), value=row.systems[name].percent) for name in systems),
+        )
+        for row in sorted(table.rows, key=lambda row: -row.n_test)
+        if row.kind in kinds
+    ]
+    return Sheet(("label", "kind", "in training", "in test", "languages", *systems), tuple(rows))
+
+
+def label_rows(table: LabelTable) -> list[Plain]:
+    """Returns plain rows, one a label and system."""
+    return [
+        {
+            "label": row.label,
+            "kind": row.kind,
+            "n_training": row.n_training,
+            "n_test": row.n_test,
+            "languages": " ".join(row.languages),
+            "system": system,
+            "gold": found.gold,
+            "label_right": found.label,
+            "both_right": found.both,
+            "percent": found.percent,
+            "percent_label": found.percent_label,
+            "sd": found.sd,
+            **bounds("percent", found.interval),
+        }
+        for row in table.rows
+        for system, found in row.systems.items()
+    ]
+
+
+def _right(found: Right) -> tuple[str, str]:
+    spread = "" if found.sd is None else f" ± {found.sd:.2f}"
+    whole = f"{number(found.percent)} %{spread}{brackets(found.interval)} ({found.labels}/{found.languages})"
+    if found.percent is None:
+        return "-", "-"
+    return whole, f"{number(found.percent_label)} %"

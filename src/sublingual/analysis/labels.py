@@ -1,0 +1,199 @@
+"""Labels that training never or hardly showed (section 6, Table 3): which they are, and how often they are right.
+
+Full labels, with their subtypes. Seen is what the files have that the parsers were trained on, found by their SHA-256.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import stdev
+
+import numpy as np
+
+from sublingual.analysis.details import TrainingFile
+from sublingual.analysis.facts import Facts
+from sublingual.analysis.intervals import Interval, seeds_interval
+from sublingual.analysis.records import Run, by_system
+from sublingual.errors import DataError, LanguageError
+from sublingual.languages import resolve
+
+RARE_BELOW = 0.001
+"""A label is rare if it makes up a smaller share of the training words (section 6)."""
+
+KINDS = ("unseen", "rare")
+
+
+@dataclass(frozen=True)
+class Right:
+    """How one system did on some labels, over all runs.
+
+    gold: their words; label: of these with the right full label; both: with the right head too. labels, languages: on how
+    many of them any word is right in both. percent, sd, interval: of `both`, over all words, and over the pairs of seeds.
+    """
+
+    gold: int
+    label: int
+    both: int
+    labels: int
+    languages: int
+    sd: float | None
+    interval: Interval | None
+
+    @property
+    def percent(self) -> float | None:
+        return 100 * self.both / self.gold if self.gold else None
+
+    @property
+    def percent_label(self) -> float | None:
+        """Per cent with the right label, whatever the head."""
+        return 100 * self.label / self.gold if self.gold else None
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """One label of the test data: how often training had it, its words in the test data once, and how each system did."""
+
+    label: str
+    kind: str
+    n_training: int
+    n_test: int
+    languages: tuple[str, ...]
+    systems: Mapping[str, Right]
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """All labels of the test data by kind (unseen, rare, else common), and each system over the unseen and the rare ones."""
+
+    rows: tuple[LabelRow, ...]
+    systems: Mapping[str, Mapping[str, Right]]
+    n_training_words: int
+    training: tuple[TrainingFile, ...]
+
+    def count(self, kind: str) -> int:
+        """Returns how many labels are of that kind."""
+        return sum(row.kind == kind for row in self.rows)
+
+
+def label_table(
+    runs: Sequence[Run], facts: Mapping[str, Facts], *, generator: np.random.Generator, n_resamples: int = 10_000
+) -> LabelTable:
+    """Returns how the systems do on labels that are unseen or rare in the training files of all of them together.
+
+    Raises DataError for records without a breakdown by label, and where the facts lack a training file.
+    """
+    lacking = [run for run in runs if run.details.breakdown is None or run.details.parser is None]
+    if lacking or not runs:
+        place = lacking[0].place if lacking else "no records"
+        raise DataError(f"{place}: no breakdown by label; repeat these runs with `sublingual fewshot --records`")
+    training = training_files(runs)
+    seen = _counted(training, facts)
+    total = sum(seen.values())
+    in_test = _in_test(runs)
+    kinds = {label: _kind(seen[label], total) for label in sorted({label for own in in_test.values() for label in own})}
+    own = by_system(runs)
+    draw = _Intervals(generator, n_resamples)
+    rows = tuple(_row(label, kind, seen[label], in_test, own, draw) for label, kind in kinds.items())
+    systems = {
+        name: {kind: _right(of_system, [label for label, its in kinds.items() if its == kind], draw) for kind in KINDS}
+        for name, of_system in own.items()
+    }
+    return LabelTable(rows, systems, total, training)
+
+
+def training_files(runs: Sequence[Run]) -> tuple[TrainingFile, ...]:
+    """Returns the files that the parsers of the runs were trained on, each once."""
+    found: dict[str, TrainingFile] = {}
+    for run in runs:
+        for file in run.details.parser.data if run.details.parser is not None else ():
+            if file.use == "train":
+                found.setdefault(file.sha256, file)
+    return tuple(found.values())
+
+
+def languages_of(treebanks: Sequence[str]) -> tuple[str, ...]:
+    """Returns the codes of the treebanks' languages, each once; a treebank of no known language stands for itself."""
+    return tuple(dict.fromkeys(_language(treebank) for treebank in treebanks))
+
+
+def _language(treebank: str) -> str:
+    try:
+        return resolve(treebank).code
+    except LanguageError:
+        return treebank
+
+
+def _counted(training: Sequence[TrainingFile], facts: Mapping[str, Facts]) -> Counter[str]:
+    known = {file.sha256: file for each in facts.values() for split in each.splits.values() for file in split.files}
+    if absent := [file.name for file in training if file.sha256 not in known]:
+        raise DataError(
+            f"no facts of {len(absent)} files that the parsers were trained on ({', '.join(dict.fromkeys(absent))}): write "
+            f"them with `sublingual data facts FILE {' '.join(dict.fromkeys(absent))}` and name that file too"
+        )
+    counted: Counter[str] = Counter()
+    for file in training:
+        counted.update(known[file.sha256].labels)
+    return counted
+
+
+def _kind(n: int, total: int) -> str:
+    if n == 0:
+        return "unseen"
+    return "rare" if n < RARE_BELOW * total else "common"
+
+
+def _in_test(runs: Sequence[Run]) -> dict[str, dict[str, int]]:
+    """The gold words of each label by treebank: the most that a run scored, since supports differ."""
+    found: dict[str, dict[str, int]] = {}
+    for run in runs:
+        assert run.details.breakdown is not None
+        own = found.setdefault(run.treebank, {})
+        for label, counts in run.details.breakdown.labels.items():
+            own[label] = max(own.get(label, 0), counts[0])
+    return found
+
+
+def _row(
+    label: str,
+    kind: str,
+    n_training: int,
+    in_test: Mapping[str, Mapping[str, int]],
+    own: Mapping[str, Sequence[Run]],
+    draw: _Intervals,
+) -> LabelRow:
+    treebanks = [treebank for treebank, counts in in_test.items() if label in counts]
+    n_test = sum(in_test[treebank][label] for treebank in treebanks)
+    systems = {name: _right(runs, [label], draw) for name, runs in own.items()}
+    return LabelRow(label, kind, n_training, n_test, languages_of(treebanks), systems)
+
+
+def _right(runs: Sequence[Run], labels: Sequence[str], draw: _Intervals) -> Right:
+    gold = label_right = both = 0
+    by_seeds: dict[object, list[int]] = {}
+    labels_right, languages = set(), set()
+    for run in runs:
+        assert run.details.breakdown is not None
+        pair = by_seeds.setdefault((run.training_seed, run.support_seed), [0, 0])
+        for label in labels:
+            counts = run.details.breakdown.labels.get(label, (0, 0, 0, 0))
+            gold, label_right, both = gold + counts[0], label_right + counts[2], both + counts[3]
+            pair[0], pair[1] = pair[0] + counts[0], pair[1] + counts[3]
+            if counts[3]:
+                labels_right.add(label)
+                languages.add(_language(run.treebank))
+    shares = [100 * right / n for n, right in by_seeds.values() if n]
+    sd = stdev(shares) if len(shares) > 1 else None
+    return Right(gold, label_right, both, len(labels_right), len(languages), sd, draw(shares))
+
+
+@dataclass(frozen=True)
+class _Intervals:
+    """The interval of a mean over pairs of seeds."""
+
+    generator: np.random.Generator
+    n_resamples: int
+
+    def __call__(self, shares: Sequence[float]) -> Interval | None:
+        return seeds_interval(shares, generator=self.generator, n_resamples=self.n_resamples)

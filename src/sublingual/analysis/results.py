@@ -1,0 +1,159 @@
+"""Material -> every table, each computed when it is asked for and then kept: what commands, figures and the report share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from sublingual.analysis.ablations import CONTROLS, Ablation, ablations
+from sublingual.analysis.beside import Beside
+from sublingual.analysis.cells import cells_of
+from sublingual.analysis.conflicts import ConflictRow, conflict_table
+from sublingual.analysis.factors import Factor, factors
+from sublingual.analysis.guidance import Guidance, guidance
+from sublingual.analysis.intervals import Resampled, resampled
+from sublingual.analysis.labels import LabelTable, label_table, training_files
+from sublingual.analysis.material import Material
+from sublingual.analysis.own import OwnTable, own_table
+from sublingual.analysis.paper import Baselines, baselines
+from sublingual.analysis.records import Run, by_system
+from sublingual.analysis.replication import Replicated, replicated
+from sublingual.analysis.statistics import Paired, compare_systems
+from sublingual.analysis.tables import SystemTable, TreebankTable, bases_of, system_table, treebank_table
+from sublingual.data.catalogue import stage2_treebanks
+from sublingual.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Results:
+    """The tables of some material. `base`: the system that others are compared with, "full" for each loop's own, None: none."""
+
+    material: Material
+    base: str | None = None
+    seed: int = 0
+    n_resamples: int = 10_000
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        return self.material.runs
+
+    def main(self) -> Results:
+        """Returns the results without controls and other sizes of support, which have tables and figures of their own."""
+        kept = [name for name in by_system(self.runs) if not is_control(name)]
+        by_name = by_system(self.runs)
+        runs = tuple(run for name in kept for run in by_name[name])
+        return replace(
+            self, material=replace(self.material, runs=runs), base=self.base if self._has_base(kept) else None
+        )
+
+    def _has_base(self, names: Sequence[str]) -> bool:
+        try:
+            return self.base is not None and bool(bases_of(names, self.base))
+        except ConfigError:
+            return False
+
+    @cached_property
+    def bases(self) -> dict[str, str]:
+        return {} if self.base is None else bases_of(by_system(self.runs), self.base)
+
+    @cached_property
+    def systems(self) -> SystemTable:
+        return system_table(self.runs)
+
+    @cached_property
+    def treebanks(self) -> TreebankTable:
+        return treebank_table(self.runs, bases=self.bases)
+
+    @cached_property
+    def comparisons(self) -> tuple[Paired, ...]:
+        """On the table's treebanks, and only of systems that have scores there."""
+        scored = {row.system for row in self.systems.rows if row.las is not None}
+        own = [run for run in self.runs if run.treebank in self.systems.treebanks]
+        pairs = {system: base for system, base in self.bases.items() if {system, base} <= scored}
+        return compare_systems(own, pairs, generator=self._generator(1), n_resamples=self.n_resamples)
+
+    @cached_property
+    def resampled(self) -> Resampled:
+        return resampled(self.runs, generator=self._generator(2), n_resamples=self.n_resamples)
+
+    @cached_property
+    def beside(self) -> Beside:
+        """What stands beside the scores; intervals only where records have seeds, which the paper's rows have not."""
+        if all(run.support_seed is None for run in self.runs):
+            return Beside(baselines=self._baselines())
+        means = {name: {t: cell.las for t, cell in own.items()} for name, own in cells_of(self.runs).items()}
+        differences = self.resampled.differences(self.bases, means) if self.bases else None
+        return Beside(self.resampled, differences, self._baselines())
+
+    def _baselines(self) -> dict[str, Baselines] | None:
+        found = baselines()
+        return found if any(run.treebank in found for run in self.runs) else None
+
+    @cached_property
+    def labels(self) -> LabelTable:
+        return label_table(self.runs, self.material.facts, generator=self._generator(3), n_resamples=self.n_resamples)
+
+    @cached_property
+    def own(self) -> OwnTable:
+        return own_table(self.material.own)
+
+    @cached_property
+    def own_resampled(self) -> Resampled:
+        return resampled(self.material.own, generator=self._generator(4), n_resamples=self.n_resamples)
+
+    @cached_property
+    def conflicts(self) -> tuple[ConflictRow, ...]:
+        return conflict_table(self.material.conflicts, generator=self._generator(5), n_resamples=self.n_resamples)
+
+    @cached_property
+    def ablations(self) -> tuple[Ablation, ...]:
+        own = self.material.own
+        return ablations(self.runs, own, generator=self._generator(6), n_resamples=self.n_resamples)
+
+    @cached_property
+    def encoder(self) -> str:
+        """The name of the encoder of the runs; the paper's for the paper's rows."""
+        named = {run.details.parser.encoder for run in self.runs if run.details.parser is not None}
+        return " and ".join(sorted(named)) or "bert-base-multilingual-cased"
+
+    @cached_property
+    def training(self) -> tuple[str, ...]:
+        """The treebanks that the parsers were trained on; the paper's where records do not say."""
+        used = tuple(dict.fromkeys(file.name for file in training_files(self.runs)))
+        return used or ("UD_English-EWT", *stage2_treebanks())
+
+    @cached_property
+    def factors(self) -> tuple[Factor, ...]:
+        return factors(self.treebanks, self.material.facts, encoder=self.encoder, training=self.training)
+
+    @cached_property
+    def replicated(self) -> tuple[Replicated, ...]:
+        return replicated(self.treebanks, self.beside)
+
+    @cached_property
+    def guidance(self) -> Guidance | None:
+        """Which system for which language, from the main systems alone; None for too few languages."""
+        generator = self._generator(7)
+        return guidance(self.treebanks, self.factors, generator=generator, n_resamples=self.n_resamples)
+
+    def _generator(self, number: int) -> np.random.Generator:
+        """Random numbers of a table's own: what it says does not depend on which others were asked for."""
+        return np.random.default_rng([self.seed, number])
+
+
+def is_control(name: str) -> bool:
+    """Whether a row of that name is a control, an ablation or another size of support, and no system to compare with."""
+    return "(n=" in name or any(re.fullmatch(control.pattern, name) for control in CONTROLS)
+
+
+def support_sizes(runs: Sequence[Run]) -> Mapping[str, dict[int, list[Run]]]:
+    """Returns the runs of learning curves by system and size of support: those with a reserve."""
+    found: dict[str, dict[int, list[Run]]] = {}
+    for run in runs:
+        if run.reserve is not None and run.n is not None and run.is_fewshot:
+            found.setdefault(run.system, {}).setdefault(run.n, []).append(run)
+    return found

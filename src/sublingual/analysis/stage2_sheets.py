@@ -1,0 +1,163 @@
+"""Tables 4 and 5 and the ablations, for readers and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from sublingual.analysis.ablations import Ablation
+from sublingual.analysis.beside import Plain, bounds, brackets
+from sublingual.analysis.conflicts import ConflictRow
+from sublingual.analysis.intervals import Resampled
+from sublingual.analysis.own import OwnTable
+from sublingual.analysis.paper import (
+    PRINTED_COUPLING,
+    PRINTED_OFF,
+    PRINTED_TABLE_4,
+    PRINTED_TABLE_5,
+)
+from sublingual.analysis.rendering import Entry, Sheet, number
+
+
+def own_sheet(table: OwnTable, resampled: Resampled | None = None) -> Sheet:
+    """Returns Table 4: LAS ± sd [95 %] (attention heads off) of each system on the training languages' own tests."""
+    rows = []
+    for row in table.rows:
+        cells = []
+        for system in table.systems:
+            found = row.cells.get(system)
+            if found is None or found.cell.las is None:
+                cells.append("")
+                continue
+            between = None if resampled is None else resampled.cell(system, row.treebank)
+            spread = "" if found.cell.sd is None else f" ± {found.cell.sd:.2f}"
+            off = "" if not found.off else f" ({found.off:.3g})"
+            text = f"{found.cell.las:.2f}{spread}{brackets(between)}{off}"
+            cells.append(Entry(text, value=found.cell.las))
+        rows.append((row.code, row.treebank, *cells, _printed_own(row.code)))
+    means = tuple(number(table.means[name]) for name in table.systems)
+    rows.append(("mean", f"{len(table.compared)} tests", *means, ""))
+    notes = (
+        "in parentheses: attention heads off. Tests are those of the files named, not of the paper's release",
+        "printed: NonEp full, static (heads off), dynamic (28 off)",
+    )
+    return Sheet(("language", "treebank", *table.systems, "printed"), tuple(rows), notes)
+
+
+def own_rows(table: OwnTable, resampled: Resampled | None = None) -> list[Plain]:
+    """Returns plain rows, one a test and system."""
+    return [
+        {
+            "language": row.code,
+            "treebank": row.treebank,
+            "system": system,
+            **asdict(found.cell),
+            **bounds("las", None if resampled is None else resampled.cell(system, row.treebank)),
+            "heads_off": found.off,
+        }
+        for row in table.rows
+        for system, found in row.cells.items()
+    ]
+
+
+def _printed_own(code: str) -> str:
+    if code not in PRINTED_TABLE_4:
+        return "-"
+    full, static, dynamic = PRINTED_TABLE_4[code]
+    return f"{full}, {static} ({PRINTED_OFF[code]}), {dynamic}"
+
+
+def conflict_sheet(rows: Sequence[ConflictRow]) -> Sheet:
+    """Returns Table 5 with its correlations, the paper's numbers beside them."""
+    lines = []
+    for row in rows:
+        printed = PRINTED_TABLE_5.get(row.system)
+        lines.append(
+            (
+                row.system,
+                str(len(row.seeds)),
+                f"{row.conflicts:.1f} %{_sd(row.conflicts_sd, 1)}{brackets(row.conflicts_interval)}",
+                "-" if printed is None else f"{printed[0]} %",
+                f"{row.cosine:.3f}{_sd(row.cosine_sd, 3)}{brackets(row.cosine_interval, digits=3)}",
+                "-" if printed is None else f"{printed[1]:.2f}",
+                "-" if row.coupling is None else number(row.coupling.r, sign=True),
+                "-" if row.coupling is None else number(row.coupling.p_value, digits=4),
+                number(PRINTED_COUPLING.get(row.system), sign=True),
+            )
+        )
+    notes = (
+        "conflicts: pairs of languages whose gradients have a cosine below 0, in the last steps of stage 2; ± sd over seeds",
+        "r: over steps, fewer conflicts and higher cosine than the full run of the same seed, mean over seeds; p: steps in "
+        "random order. Both are made of the same cosines, so that some r is certain (docs/protocol.md 2.31)",
+    )
+    columns = ("system", "seeds", "conflicts", "printed", "cosine", "printed", "r", "p", "printed")
+    return Sheet(columns, tuple(lines), notes)
+
+
+def conflict_rows(rows: Sequence[ConflictRow]) -> list[Plain]:
+    """Returns plain rows, one a system."""
+    return [
+        {
+            "system": row.system,
+            "seeds": " ".join(map(str, row.seeds)),
+            "conflicts": row.conflicts,
+            "conflicts_sd": row.conflicts_sd,
+            **bounds("conflicts", row.conflicts_interval),
+            "cosine": row.cosine,
+            "cosine_sd": row.cosine_sd,
+            **bounds("cosine", row.cosine_interval),
+            "r": None if row.coupling is None else row.coupling.r,
+            "p_value": None if row.coupling is None else row.coupling.p_value,
+        }
+        for row in rows
+    ]
+
+
+def ablation_sheet(rows: Sequence[Ablation]) -> Sheet:
+    """Returns a line a control: its LAS, that of what it is held against, and what the paper found."""
+    lines = tuple(
+        (
+            row.control.name,
+            row.system,
+            row.against,
+            row.where,
+            number(row.las),
+            number(row.las_against),
+            f"{row.difference:+.2f}{brackets(row.interval, digits=2)}",
+            number(row.holm, digits=4),
+            f"{row.lower} of {row.n_treebanks}",
+            row.control.printed,
+        )
+        for row in rows
+    )
+    columns = ("control", "system", "against", "on", "LAS", "its LAS", "difference", "p", "lower on", "the paper")
+    notes = (
+        "95 %: sentences, support seeds and training runs drawn anew; p corrected for all lines of this table (Holm)",
+    )
+    return Sheet(columns, lines, notes)
+
+
+def ablation_rows(rows: Sequence[Ablation]) -> list[Plain]:
+    """Returns plain rows, one a control."""
+    return [
+        {
+            "control": row.control.name,
+            "system": row.system,
+            "against": row.against,
+            "on": row.where,
+            "las": row.las,
+            "las_against": row.las_against,
+            "difference": row.difference,
+            **bounds("difference", row.interval),
+            "p_value": row.p_value,
+            "holm": row.holm,
+            "lower": row.lower,
+            "n_treebanks": row.n_treebanks,
+            "printed": row.control.printed,
+        }
+        for row in rows
+    ]
+
+
+def _sd(value: float | None, digits: int) -> str:
+    return "" if value is None else f" ± {value:.{digits}f}"

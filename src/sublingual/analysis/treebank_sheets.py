@@ -1,0 +1,205 @@
+"""Table 2, all treebanks by transfer language, for readers (one text a cell) and for programs (plain rows of numbers)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from sublingual.analysis.beside import Beside, Plain, bounds, brackets, on_resamples
+from sublingual.analysis.factors import Correlation, similarity_and_gain
+from sublingual.analysis.highlights import CLASSES, class_name, improvement_class
+from sublingual.analysis.intervals import SIGNIFICANT, Interval
+from sublingual.analysis.rendering import Entry, Sheet, number
+from sublingual.analysis.tables import Average, Group, Tally, TreebankRow, TreebankTable, difference
+from sublingual.errors import DataError
+
+
+def treebank_sheet(table: TreebankTable, *, beside: Beside | None = None) -> Sheet:
+    """Returns Table 2's shape: zero-shot → adapted ± sd [95 %] (difference to the base) of each system, means below.
+
+    Shaded by class of improvement, underlined where it is above what the paper prints of UDify and UDapter, a star where
+    the difference is sure (Holm over treebanks).
+    """
+    beside = beside or Beside()
+    rows = []
+    for group in table.groups:
+        rows += [_treebank_line(row, table, beside) for row in group.rows]
+        rows.append(_mean_line(group, table, beside, name=f"mean of {group.code or 'no transfer language'}"))
+    rows.append(_mean_line(table.total, table, beside, name="mean of all"))
+    rows += [_average_line(average, table, beside) for average in table.averages]
+    notes = [*table.notes, *(_on_tally(tally, table, beside) for tally in table.tallies)]
+    notes += _on_marks(table, beside)
+    columns = ("treebank", "transfer", "similarity", "words", *_printed_columns(beside), *table.systems)
+    return Sheet(columns, tuple(map(tuple, rows)), tuple(notes))
+
+
+def treebank_rows(table: TreebankTable, *, beside: Beside | None = None) -> list[Plain]:
+    """Returns plain rows, one a treebank and system."""
+    beside = beside or Beside()
+    return [
+        _plain_row(row, system, table, beside) for group in table.groups for row in group.rows for system in row.cells
+    ]
+
+
+def treebank_summary(table: TreebankTable) -> Plain:
+    """Returns the means by transfer language and over all, and how often each system is better than its base."""
+    return {
+        "groups": [_means(group) for group in table.groups],
+        "total": _means(table.total),
+        "averages": [asdict(average) for average in table.averages],
+        "tallies": [_plain_tally(tally, _correlation(table, tally.system)) for tally in table.tallies],
+    }
+
+
+def _treebank_line(row: TreebankRow, table: TreebankTable, beside: Beside) -> list[str]:
+    cells = []
+    for system in table.systems:
+        cell, base = row.cells.get(system), table.bases.get(system)
+        if cell is None:
+            cells.append("")
+            continue
+        gain = None if base is None else difference(row, system, base)
+        star = "*" if beside.is_sure(system, row.treebank) else ""
+        beats = cell.las is not None and beside.of(row.treebank).beaten_by(cell.las)
+        between = beside.cell(system, row.treebank)
+        entry = _entry(cell.zero_shot, cell.las, cell.sd, gain, between, star=star)
+        shade = improvement_class(gain)
+        cells.append(Entry(entry, value=cell.las, shade=shade, underlined=beats, short=entry.short, tail=entry.tail))
+    words = "-" if row.n_words is None else str(row.n_words)
+    printed = [number(value) for value in (beside.of(row.treebank).udify, beside.of(row.treebank).udapter)]
+    shown = printed[: len(_printed_columns(beside))]
+    return [row.treebank, row.code or "-", number(row.similarity), words, *shown, *cells]
+
+
+def _printed_columns(beside: Beside) -> tuple[str, ...]:
+    return ("UDify", "UDapter") if beside.baselines is not None else ()
+
+
+def _mean_line(group: Group, table: TreebankTable, beside: Beside, *, name: str) -> list[str]:
+    cells = []
+    treebanks = [row.treebank for row in group.rows if row.treebank in table.compared]
+    for system in table.systems:
+        las, base = group.las[system], group.las.get(table.bases.get(system, ""))
+        gain = None if las is None or base is None else las - base
+        cells.append(_entry(group.zero_shot[system], las, None, gain, beside.mean(system, treebanks)))
+    none = [""] * len(_printed_columns(beside))
+    return [f"{name} ({group.n_compared})", group.code or "-", number(group.similarity), "", *none, *cells]
+
+
+def _average_line(average: Average, table: TreebankTable, beside: Beside) -> list[str]:
+    cells = []
+    for system in table.systems:
+        las, base = average.las[system], average.las.get(table.bases.get(system, ""))
+        gain = None if las is None or base is None else las - base
+        between = beside.mean(system, average.treebanks, average.weights)
+        cells.append(_entry(None, las, None, gain, between))
+    none = [""] * len(_printed_columns(beside))
+    return [f"mean {average.name} ({len(average.treebanks)})", "-", "", "", *none, *cells]
+
+
+def _entry(
+    zero_shot: float | None,
+    las: float | None,
+    sd: float | None,
+    gain: float | None,
+    interval: Interval | None,
+    *,
+    star: str = "",
+) -> Entry:
+    """One text with all of it, and in two lines for a page, which has zero-shot elsewhere: score and gain, then spread."""
+    gained = ("" if gain is None else f" ({gain:+.2f})") + star
+    spread = "" if sd is None else f" ± {sd:.2f}"
+    between = "" if las is None else brackets(interval)
+    before = "" if zero_shot is None else f"{zero_shot:.2f} → "
+    text = f"{before}{number(las)}{spread}{between}{gained}"
+    return Entry(text, value=las, short=f"{number(las)}{gained}", tail=f"{spread}{between}".strip())
+
+
+def _correlation(table: TreebankTable, system: str) -> Correlation | None:
+    try:
+        return similarity_and_gain(table, system)
+    except DataError:  # too few treebanks
+        return None
+
+
+def _on_tally(tally: Tally, table: TreebankTable, beside: Beside) -> str:
+    text = (
+        f"{tally.system} against {tally.base}: better on {tally.better} treebanks ({tally.far_better} by more than 1 LAS), "
+        f"worse on {tally.worse} ({tally.far_worse}), equal on {tally.equal}"
+    )
+    sure = [d for (system, _), d in (beside.differences or {}).items() if system == tally.system and d.is_sure]
+    if beside.differences is not None:
+        up = sum(d.difference > 0 for d in sure)
+        text += f"; for sure (Holm over treebanks) better on {up}, worse on {len(sure) - up}"
+    found = _correlation(table, tally.system)
+    if found is None:
+        return text
+    return f"{text}; similarity and gain: r {found.r:+.2f} (95 %: {found.low:+.2f} to {found.high:+.2f})"
+
+
+def _on_marks(table: TreebankTable, beside: Beside) -> list[str]:
+    notes = []
+    if table.bases:
+        classes = "; ".join(class_name(i + 1) for i in range(len(CLASSES)))
+        notes.append(f"shaded (bold without shades): LAS above the base's by {classes}")
+    if beside.differences:
+        notes += _on_resolution(table, beside)
+        notes.append("*: differs from its base, p < 0.05 after Holm's correction over the treebanks")
+    if beside.baselines is not None:
+        notes.append(
+            "UDify, UDapter: as the paper prints them, zero-shot and from other releases; underlined: above both, or the "
+            "one that is printed"
+        )
+    if beside.resampled is not None:
+        notes.append(on_resamples(beside.resampled).replace("95 % of LAS", "in brackets 95 %"))
+    return notes
+
+
+def _on_resolution(table: TreebankTable, beside: Beside) -> list[str]:
+    """Says where so few resamples were drawn that no difference could be sure after the correction."""
+    n, treebanks = 0 if beside.resampled is None else beside.resampled.n_resamples, len(table.compared)
+    if not n or 2 * treebanks / (n + 1) < SIGNIFICANT:
+        return []
+    least = round(2 * treebanks / SIGNIFICANT)
+    return [f"{n} resamples are too few for any star with {treebanks} treebanks; give --resamples {least} or more"]
+
+
+def _plain_row(row: TreebankRow, system: str, table: TreebankTable, beside: Beside) -> Plain:
+    cell, base = row.cells[system], table.bases.get(system)
+    gain = None if base is None else difference(row, system, base)
+    tested = (beside.differences or {}).get((system, row.treebank))
+    printed = beside.of(row.treebank)
+    return {
+        "treebank": row.treebank,
+        "transfer": row.code,
+        "similarity": row.similarity,
+        "n_sentences": row.n_sentences,
+        "n_words": row.n_words,
+        "udify": printed.udify,
+        "udapter": printed.udapter,
+        "system": system,
+        **asdict(cell),
+        **bounds("las", beside.cell(system, row.treebank)),
+        "base": base,
+        "difference": gain,
+        **bounds("difference", None if tested is None else tested.interval),
+        "p_value": None if tested is None else tested.p_value,
+        "holm": None if tested is None else tested.holm,
+        "improvement_class": improvement_class(gain),
+        "beats_printed": cell.las is not None and printed.beaten_by(cell.las),
+    }
+
+
+def _plain_tally(tally: Tally, found: Correlation | None) -> Plain:
+    return {**asdict(tally), "similarity_and_gain": None if found is None else asdict(found)}
+
+
+def _means(group: Group) -> Mapping[str, object]:
+    return {
+        "transfer": group.code,
+        "n_treebanks": len(group.rows),
+        "n_compared": group.n_compared,
+        "similarity": group.similarity,
+        "las": dict(group.las),
+        "zero_shot": dict(group.zero_shot),
+    }

@@ -1,0 +1,430 @@
+"""The study as a list of steps: each one call of the command line, from files to files; the engine does the rest.
+
+stage 1 -> subnetworks -> (choice of rates ->) systems -> tests, which give records -> tables and report
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.resources import files
+from itertools import groupby
+from pathlib import Path
+
+from sublingual.data.catalogue import LANGUAGE_CODES, entry_of
+from sublingual.data.treebanks import Split, count, find
+from sublingual.errors import ConfigError
+from sublingual.languages import resolve
+from sublingual.study.config import Choice, Group, Kind, Loop, Settings, Study
+from sublingual.subnetworks.systems import System, system
+
+SUFFIXES: dict[Kind, str] = {"heads": ".json", "weights": ".safetensors"}
+RESULTS = ("fewshot", "own", "facts", "table", "figure", "report")
+FACTS, PAGE = "facts.jsonl", "report.html"
+# Of what each table and figure is made; where there is nothing of the first, it is not.
+TABLES = {
+    "system": ("main", "facts"),
+    "treebank": ("main", "facts"),
+    "label": ("main", "facts"),
+    "label-list": ("main", "facts"),
+    "language": ("own",),
+    "conflict": ("conflicts",),
+    "ablation": ("all", "own"),
+    "factor": ("main", "facts"),
+    "paper": ("main", "facts"),
+    "data": ("facts",),
+    "training": ("main", "facts"),
+}
+FIGURES = {
+    "changes": ("main", "facts"),
+    "factors": ("main", "facts"),
+    "masks": ("own", "all"),
+    "subnetworks": ("heads",),
+    "overlap": ("heads",),
+    "curve": ("curve",),
+}
+FORMATS = {"csv": "csv", "md": "md", "latex": "tex"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command that makes files of files.
+
+    inputs, outputs: relative to the study's folder, or absolute (treebanks). refers: the text of what the command names
+    without saying it (presets, the row of a system). seconds: what it will take about, on one thread or GPU. work: the
+    folder in which it can go on where it was stopped. printed: its output is what the command prints.
+    """
+
+    name: str
+    kind: str
+    command: tuple[str, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    refers: str = ""
+    seconds: float = 1.0
+    work: str | None = None
+    printed: bool = False
+
+    @property
+    def log(self) -> str:
+        return f"logs/{self.name}.log"
+
+    def mark(self, key: str) -> str:
+        """The empty file that says that the outputs were made with this key."""
+        return f"keys/{self.name}.{key}"
+
+
+def steps(study: Study, *, ud: Path | None) -> list[Step]:
+    """Returns the steps of a study, each after those that it needs.
+
+    Without a release (`ud` is None: a plan on a machine that has none) no treebank's files are among the inputs. Raises
+    ConfigError for an unknown system, DataError for a treebank that the release lacks.
+    """
+    return list({step.name: step for step in _Graph(study, ud).steps()}.values())
+
+
+def targets(study: Study, names: Sequence[str]) -> list[str]:
+    """Returns the records that these groups are for; all results where none is named. ConfigError for an unknown group."""
+    graph = _Graph(study, None)
+    for name in names:
+        if name not in study.groups:
+            raise ConfigError(f"unknown group {name!r}; the study has {', '.join(study.groups)}")
+    found = [step for name in names for step in graph.group(study.groups[name])] if names else graph.steps()
+    return list(dict.fromkeys(path for step in found if step.kind in RESULTS for path in step.outputs))
+
+
+def keys(steps: Sequence[Step]) -> dict[str, str]:
+    """Returns a key for each step by name: it changes with the step's command, settings and treebanks and those of all before.
+
+    Of a treebank's file the name and the size count.
+    """
+    made: dict[str, str] = {}
+    found = {}
+    for step in steps:
+        said = [*step.command, step.refers, *(made.get(path) or _described(Path(path)) for path in step.inputs)]
+        found[step.name] = hashlib.sha256("\0".join(said).encode()).hexdigest()[:16]
+        made |= dict.fromkeys(step.outputs, found[step.name])
+    return found
+
+
+@cache
+def _described(path: Path) -> str:
+    return f"{path.name} {path.stat().st_size}"
+
+
+class _Graph:
+    """Makes the steps. What several of them need is made again by each: equal steps are one."""
+
+    def __init__(self, study: Study, ud: Path | None) -> None:
+        self.study, self.ud = study, ud
+        self.threads = ("--threads", str(study.threads))
+        self.files = cache(self._files)  # which looks into folders
+        self.subnetworks = cache(self._subnetworks)
+
+    def steps(self) -> Iterator[Step]:
+        for name in self.study.choices:
+            yield from self.choice(name)
+        for group in self.study.groups.values():
+            yield from self.group(group)
+        yield from self.reporting()
+
+    def group(self, group: Group) -> Iterator[Step]:
+        for seed in self.seeds(group):
+            for name in group.systems:
+                yield from self.system(name, seed)
+                yield from self.tests(group, name, seed)
+
+    def seeds(self, group: Group) -> range:
+        return range(group.seeds or self.study.seeds)
+
+    # Training.
+
+    def stage1(self, seed: int) -> Step:
+        c = self.study.stage1
+        command = ("train", f"models/stage1-{seed}", *c.treebanks, "--encoder", self.study.encoder)
+        return Step(
+            f"stage1-{seed}",
+            "stage1",
+            (*command, *_said(c), "--seed", str(seed), *self.threads),
+            self.files(c.treebanks, "train", "dev"),
+            (f"models/stage1-{seed}",),
+            _preset(c),
+            self.study.cost.start + self.study.cost.stage1,
+            work=f"models/stage1-{seed}.run",
+        )
+
+    def _subnetworks(self, kind: Kind) -> tuple[Step, ...]:
+        banks, seeds = self.study.training_treebanks(), range(self.study.finding.seeds)
+        return tuple(self.subnetwork(treebank, kind, seed) for treebank in banks for seed in seeds)
+
+    def subnetwork(self, treebank: str, kind: Kind, seed: int) -> Step:
+        c, code = self.study.finding, resolve(treebank).code
+        start = ("--model", "models/stage1-0") if c.start == "stage1" else ("--encoder", self.study.encoder)
+        chosen = c.heads if kind == "heads" else c.weights
+        of_kind = () if kind == "heads" else ("--kind", kind)
+        said = (*_said(chosen), *(("--set", f"finetune.steps={self.epochs(treebank)}") if c.epochs else ()))
+        folder = f"subnetworks/{kind}"
+        return Step(
+            f"{kind}-{code}-{seed}",
+            "subnetwork",
+            ("subnetwork", "find", folder, treebank, "--seed", str(seed), *start, *of_kind, *said, *self.threads),
+            (*(["models/stage1-0"] if c.start == "stage1" else []), *self.files((treebank,), "train", "dev")),
+            (f"{folder}/{code}-{seed}{SUFFIXES[kind]}",),
+            _preset(chosen),
+            self.study.cost.start + (self.study.cost.heads if kind == "heads" else self.study.cost.weights),
+            work=f"{folder}/{code}-{seed}.run",
+        )
+
+    def epochs(self, treebank: str) -> int:
+        """The steps of so many epochs: of the sentences that the paper prints, or else of those that are there."""
+        entry = entry_of(treebank)
+        printed = None if entry is None else entry.printed_sizes
+        n = printed[0] if printed else sum(count(Path(path)).sentences for path in self.files((treebank,), "train"))
+        return self.study.finding.epochs * -(-n // 20)
+
+    def system(self, name: str, seed: int) -> Iterator[Step]:
+        """What one trained system needs, and the system last."""
+        yield from self.before(name, seed)
+        if name != "stage1":
+            chosen = self.choice_of(name)
+            loop = self.loop(name)
+            said, inputs = _said(loop), tuple[str, ...]()
+            if chosen is not None:
+                said, inputs = ("--config", f"choices/{chosen}.json"), (f"choices/{chosen}.json",)
+            yield self.stage2(name, f"{name}-{seed}", seed, (*said, *self.compared(name)), inputs, _preset(loop))
+
+    def before(self, name: str, seed: int) -> Iterator[Step]:
+        """Stage 1, and the subnetworks that the system needs."""
+        yield self.stage1(seed)
+        if (kind := _kind(name)) is not None:
+            if self.study.finding.start == "stage1":
+                yield self.stage1(0)
+            yield from self.subnetworks(kind)
+
+    def stage2(
+        self, name: str, model: str, seed: int, said: tuple[str, ...], inputs: tuple[str, ...], preset: str
+    ) -> Step:
+        row, kind, banks = _row(name), _kind(name), self.study.training_treebanks()
+        command = "meta" if row.loop == "meta" else "joint"
+        found = ("--subnetworks", f"subnetworks/{kind}") if kind else ()
+        gates = name.partition("-")[2]
+        start, out = f"models/stage1-{seed}", f"models/{model}"
+        seconds = self.study.cost.meta if row.loop == "meta" else self.study.cost.joint
+        return Step(
+            model,
+            "system",
+            (command, start, out, *banks, "--gates", gates, *found, *said, "--seed", str(seed), *self.threads),
+            (
+                start,
+                *(step.outputs[0] for step in (self.subnetworks(kind) if kind else ())),
+                *inputs,
+                *self.files(banks, "train"),
+            ),
+            (out, *([f"{out}.run/conflicts.json"] if "--conflicts" in said else [])),
+            f"{asdict(row)}\n{preset}",
+            self.study.cost.start + seconds,
+            work=f"{out}.run",
+        )
+
+    def loop(self, name: str) -> Loop:
+        return self.study.meta if _row(name).loop == "meta" else self.study.joint
+
+    def compared(self, name: str) -> tuple[str, ...]:
+        """The six systems of Table 1 are those of Table 5."""
+        six = any(name == f"{loop}-{gates}" for loop in ("nonep", "meta") for gates in ("full", "static", "dynamic"))
+        return ("--conflicts", str(self.study.conflicts)) if six and self.study.conflicts else ()
+
+    # Choosing rates (appendix A).
+
+    def choice_of(self, name: str) -> str | None:
+        """The choice that counts for a system: the longest name that the system's begins with."""
+        return max((choice for choice in self.study.choices if name.startswith(choice)), key=len, default=None)
+
+    def choice(self, name: str) -> Iterator[Step]:
+        choice = self.study.choices[name]
+        if choice.after is not None:
+            yield from self.choice(choice.after)
+        yield from self.before(choice.trains, 0)
+        records = []
+        for i, point in enumerate(choice.points()):
+            for step in self.point(name, choice, i, point):
+                records += [path for path in step.outputs if path.endswith(".jsonl")]
+                yield step
+        out = (f"choices/{name}.json", f"choices/{name}-adapt.json")
+        command = ("study", "choose", *records, "--training", out[0], "--adaptation", out[1])
+        yield Step(f"choice-{name}", "choice", command, tuple(records), out)
+
+    def point(self, name: str, choice: Choice, i: int, rates: tuple[float, float]) -> Iterator[Step]:
+        """One point of the grid: a system with these two rates, tested on the validation treebanks."""
+        words = [f"{part}_rate={rate!r}" for part, rate in zip(("encoder", "classifier"), rates, strict=True)]
+        loop = self.loop(choice.trains)
+        said, inputs = _said(loop), tuple[str, ...]()
+        if choice.after is not None:
+            said, inputs = ("--config", f"choices/{choice.after}.json"), (f"choices/{choice.after}.json",)
+        said = (*said, *(part for word in words for part in ("--set", f"{choice.rates}.{word}")))
+        model = f"point-{name}-{i}"
+        yield self.stage2(choice.trains, model, 0, said, inputs, _preset(loop))
+        adapt = (*loop.adapt, *(words if choice.adapts else ()))
+        yield self.fewshot(model, self.study.validation_treebanks(), f"choices/{name}/{i}.jsonl", seed=0, adapt=adapt)
+
+    # Testing.
+
+    def tests(self, group: Group, name: str, seed: int) -> Iterator[Step]:
+        model = f"{name}-{seed}"
+        if group.own:
+            yield self.own(model)
+        if not group.fewshot:
+            return
+        chosen = None if name == "stage1" else self.choice_of(name)
+        adapt = () if chosen or name == "stage1" else self.loop(name).adapt
+        config = None if chosen is None else f"choices/{chosen}-adapt.json"
+        for records, banks, n in self.divided(group, model):
+            yield self.fewshot(model, banks, records, seed=seed, adapt=adapt, config=config, group=group, n=n)
+
+    def divided(self, group: Group, model: str) -> Iterator[tuple[str, tuple[str, ...], int]]:
+        """The tests of a model in steps: the file of records, the treebanks, the size of the support.
+
+        A step has the treebanks of one transfer language, as Table 2 groups them: short enough to be done again after a
+        kill, long enough to be worth a start.
+        """
+        way = "" if group.transfer == "nearest" else f"-{group.transfer}"
+        for n in group.sizes or (self.study.tests.n,):
+            size = "" if n == self.study.tests.n else f"-{n}"
+            banks = sorted(group.treebanks or self.study.test_treebanks(), key=_from)
+            for code, own in groupby(banks, key=_from):
+                yield f"records/{model}/{code}{way}{size}.jsonl", tuple(own), n
+
+    def fewshot(
+        self,
+        model: str,
+        banks: tuple[str, ...],
+        records: str,
+        *,
+        seed: int,
+        adapt: tuple[str, ...] = (),
+        config: str | None = None,
+        group: Group | None = None,
+        n: int | None = None,
+    ) -> Step:
+        c = self.study.tests
+        n = n or c.n
+        cap = () if c.cap is None else ("--cap", str(c.cap))
+        sizes = group.sizes if group is not None else ()
+        reserve = ("--reserve", str(max(sizes))) if len(sizes) > 1 else ()
+        way = ("--transfer", group.transfer) if group is not None and group.transfer != "nearest" else ()
+        size = ("-n", str(n), *reserve, "--seeds", str(c.supports), "--first-seed", str(seed * c.supports))
+        words = _said(Settings(config, adapt))
+        return Step(
+            "test-" + "-".join(Path(records).with_suffix("").parts[1:]),
+            "fewshot",
+            ("fewshot", f"models/{model}", *banks, "--records", records, *size, *cap, *way, *words, *self.threads),
+            (f"models/{model}", *([config] if config else []), *self.files(banks, "dev", "test")),
+            (records,),
+            seconds=self.study.cost.start + self.study.cost.test * len(banks) * c.supports,
+        )
+
+    def own(self, model: str) -> Step:
+        """The training languages in their own subnetworks, not adapted (Table 4, Figure 3)."""
+        banks, records = self.study.training_treebanks(), f"records/{model}/own.jsonl"
+        cap = () if self.study.tests.cap is None else ("--cap", str(self.study.tests.cap))
+        return Step(
+            f"own-{model}",
+            "own",
+            ("test", f"models/{model}", *banks, "--records", records, *cap, *self.threads),
+            (f"models/{model}", *self.files(banks, "test")),
+            (records,),
+            seconds=self.study.cost.start + self.study.cost.own * len(banks),
+        )
+
+    # Reporting.
+
+    def reporting(self) -> Iterator[Step]:
+        """Facts of the treebanks, then tables, figures and the page, each from the files that it speaks of."""
+        c = self.study
+        banks = tuple(dict.fromkeys((*c.stage1.treebanks, *c.training_treebanks(), *c.test_treebanks())))
+        yield Step(
+            "facts",
+            "facts",
+            ("data", "facts", FACTS, *banks, "--encoder", c.encoder),
+            self.files(banks, "train", "dev", "test"),
+            (FACTS,),
+            seconds=c.cost.start + len(banks),
+        )
+        files = self.results()
+        for by, names in TABLES.items():
+            found = [path for name in names for path in files[name]]
+            for form, ending in FORMATS.items() if all(files[name] for name in names[:1]) else ():
+                command = ("table", *found, "--by", by, "--base", "full", "--format", form)
+                yield Step(
+                    f"table-{by}-{form}", "table", command, tuple(found), (f"tables/{by}.{ending}",), printed=True
+                )
+        for name, needed in FIGURES.items():
+            found = [path for each in needed for path in files[each]]
+            for ending in ("svg", "pdf") if all(files[each] for each in needed[:1]) else ():
+                out = f"figures/{name}.{ending}"
+                yield Step(
+                    f"figure-{name}-{ending}", "figure", ("figure", name, *found, "--out", out), tuple(found), (out,)
+                )
+        found = list(dict.fromkeys(path for each in files.values() for path in each))
+        yield Step("report", "report", ("report", *found, PAGE), tuple(found), (PAGE,))
+
+    def results(self) -> dict[str, list[str]]:
+        """The files that tables and figures are made from, by what they hold."""
+        found: dict[str, list[str]] = {name: [] for name in ("main", "all", "own", "curve", "conflicts", "heads")}
+        groups = list(self.study.groups.values())
+        for group in groups:
+            for step in self.group(group):
+                own = step.outputs[0]
+                if step.kind == "fewshot":
+                    found["curve" if group.sizes else "all"].append(own)
+                    if group is groups[0]:
+                        found["main"].append(own)
+                elif step.kind == "own":
+                    found["own"].append(own)
+                elif step.kind == "subnetwork" and own.endswith(SUFFIXES["heads"]):
+                    found["heads"].append(own)
+                found["conflicts"] += [path for path in step.outputs if path.endswith("conflicts.json")]
+        return {name: list(dict.fromkeys(paths)) for name, paths in found.items()} | {"facts": [FACTS]}
+
+    def _files(self, names: tuple[str, ...], *splits: Split) -> tuple[str, ...]:
+        """The treebanks' files of these splits."""
+        if self.ud is None:
+            return ()
+        return tuple(str(path) for name in names for split in splits for path in find(self.ud, name).files(split))
+
+
+@cache
+def _row(name: str) -> System:
+    return system(name)
+
+
+def _said(settings: Settings) -> tuple[str, ...]:
+    config = () if settings.config is None else ("--config", settings.config)
+    return (*config, *(part for word in settings.set for part in ("--set", word)))
+
+
+def _preset(settings: Settings) -> str:
+    """The text of the preset or file that settings name."""
+    if settings.config is None:
+        return ""
+    preset = files("sublingual") / "resources" / "presets" / f"{settings.config}.toml"
+    path = preset if preset.is_file() else Path(settings.config)
+    if not path.is_file() or (path != preset and not Path(settings.config).is_absolute()):
+        raise ConfigError(f"{settings.config}: neither a preset nor a file of settings with its whole path")
+    return path.read_text(encoding="utf-8")
+
+
+def _kind(name: str) -> Kind | None:
+    """Which subnetworks a system needs to be trained, if any."""
+    row = _row(name)
+    if row.gates == "full" or row.start == "random":
+        return None
+    return row.kind
+
+
+def _from(treebank: str) -> str:
+    """The code of the language that the paper transfers to a treebank from; `others` for those that it does not use."""
+    entry = entry_of(treebank)
+    return "others" if entry is None or entry.transfer_language is None else LANGUAGE_CODES[entry.transfer_language]

@@ -1,0 +1,173 @@
+"""Figures from a made-up study and from the paper's rows: what they show, that they are readable in grey, as files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from scipy import stats
+
+pytest.importorskip("matplotlib", reason="figures need the extra `analysis`")
+
+from sublingual.analysis import plots
+from sublingual.analysis.figures import KINDS, kind_of
+from sublingual.analysis.maps import by_language, kept
+from sublingual.analysis.material import Material, read_material
+from sublingual.analysis.paper import paper_runs
+from sublingual.analysis.records import Run
+from sublingual.analysis.results import Results
+from sublingual.errors import ConfigError
+from sublingual.subnetworks.gates import union
+
+MakeRun = Callable[..., Run]
+
+
+@pytest.fixture(scope="module")
+def results(study: list[Path]) -> Results:
+    return Results(read_material(study), "full", n_resamples=100)
+
+
+@pytest.fixture(scope="module")
+def drawn(results: Results) -> dict[str, str]:
+    return {kind.name: plots.svg(kind.draw(results)) for kind in KINDS}
+
+
+def texts(svg: str) -> str:
+    return " ".join(
+        " ".join(each.itertext()) for each in ElementTree.fromstring(svg).iter() if each.tag.endswith("text")
+    )
+
+
+def test_every_figure_is_drawn_with_its_labels_as_text(drawn: dict[str, str]) -> None:
+    said = {
+        "changes": ["change in LAS against its base", "nonep-static − nonep-full: mean +4", "n = 10"],
+        "factors": ["similarity of the nearest training language", "number of domains", "r +", "transfer language"],
+        "masks": ["nonep-shuffle", "nonep-dr20", "training languages' own tests (3)", "test languages (10 treebanks)"],
+        "subnetworks": ["ar: ", "2 seeds", "attention head", "layer"],
+        "overlap": ["1.00", "cs ("],
+        "curve": ["nonep-static, 3 treebanks", "sentences in the support set", "100"],
+    }
+    assert drawn.keys() == said.keys()
+    for name, expected in said.items():
+        found = re.sub(r"\s+", " ", texts(drawn[name]))
+        for text in expected:
+            assert text.replace("number of domains", "domains of the treebank") in found, (name, text)
+
+
+def test_controls_of_other_support_sizes_are_not_in_figure_3(drawn: dict[str, str]) -> None:
+    assert "(n=" not in texts(drawn["masks"])
+
+
+def test_the_same_data_give_the_same_bytes(results: Results, tmp_path: Path) -> None:
+    for ending in (".svg", ".pdf"):
+        for i in (0, 1):
+            plots.save(kind_of("1").draw(results), tmp_path / f"{i}{ending}")
+        assert (tmp_path / f"0{ending}").read_bytes() == (tmp_path / f"1{ending}").read_bytes()
+    assert (tmp_path / "0.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_another_ending_is_refused(results: Results, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"f.png: figures are written as .svg or .pdf"):
+        plots.save(kind_of("1").draw(results), tmp_path / "f.png")
+
+
+def test_lines_points_and_bars_differ_without_colour() -> None:
+    assert len({str(plots.line_style(i)["linestyle"]) for i in range(6)}) == 6
+    assert len({plots.marker_style(i)["marker"] for i in range(7)}) == 7
+    assert len({(plots.bar_style(i)["hatch"], plots.bar_style(i)["facecolor"]) for i in range(6)}) == 6
+
+
+def test_the_density_is_a_gaussian_kernel_s_by_scott_s_rule() -> None:
+    values = np.random.default_rng(0).normal(2, 3, 40)
+    at = np.linspace(-10, 14, 50)
+    assert plots.density(values.tolist(), at) == pytest.approx(stats.gaussian_kde(values, "scott")(at))
+    fine = np.linspace(-40, 44, 4000)
+    assert np.trapezoid(plots.density(values.tolist(), fine), fine) == pytest.approx(1, abs=1e-3)
+
+
+def test_figure_1_of_the_paper_is_of_its_own_rows() -> None:
+    figure = kind_of("1").draw(Results(Material(runs=paper_runs()), "full"))
+    lines = figure.axes[0].get_lines()[:4]
+    assert lines[0].get_label() == "nonep-static − nonep-full: mean +2.8, n = 86"
+    peaks = {line.get_label().split(" ")[0]: float(line.get_ydata().max()) for line in lines}
+    # The paper: static is spread out in the one loop and narrow in the other, dynamic the other way round.
+    assert peaks["nonep-dynamic"] > peaks["nonep-static"]
+    assert peaks["meta-static"] > peaks["meta-dynamic"]
+
+
+def test_figure_2_shows_the_correlation_of_its_points() -> None:
+    figure = kind_of("2").draw(Results(Material(runs=paper_runs()), "full"))
+    titles = [axis.get_title(loc="left") for axis in figure.axes]
+    assert titles[0] == "nonep-static − nonep-full\nr +0.32 (+0.12 to +0.50), n = 86"
+    assert titles[1] == "meta-dynamic − meta-full\nr -0.31 (-0.49 to -0.10), n = 86"
+    assert titles[3].startswith("r -0.51")
+    points = figure.axes[0].collections
+    assert sum(len(each.get_offsets()) for each in points) == 86
+    assert len(points) == 7
+
+
+def test_maps_are_shares_of_seeds(results: Results) -> None:
+    found = by_language(results.material.subnetworks)
+    assert [*found] == ["ar", "cs", "no"]
+    share = kept(found["ar"])
+    assert set(np.unique(share)) <= {0.0, 0.5, 1.0}
+    assert share[3, 4] == np.mean([s.gates[3, 4] for s in found["ar"]])
+    joined = union(found["ar"])
+    assert by_language([*found["ar"], joined])["ar"] == found["ar"]
+    assert by_language([joined])["ar"] == [joined]
+
+
+def test_a_curve_is_over_the_treebanks_that_have_all_sizes(results: Results) -> None:
+    lone = next(run for run in results.runs if run.reserve and run.n == 5)
+    extra = replace(lone, treebank="UD_Welsh-CCG", las=99.0)
+    more = replace(results, material=replace(results.material, runs=(*results.runs, extra)))
+    (axis,) = kind_of("curve").draw(more).axes
+    (line,) = axis.get_lines()
+    assert line.get_label() == "nonep-static, 3 treebanks"
+    assert [*line.get_xdata()] == [0, 5, 20, 100]
+    assert line.get_ydata()[0] == 20.0
+    assert 39 <= line.get_ydata()[1] <= 41
+
+
+def test_an_inline_figure_has_no_head_and_ids_of_its_own(results: Results) -> None:
+    figure = kind_of("1").draw(results)
+    one, two = (plots.inline_svg(figure, name=name, title='A "title" & more') for name in ("f1", "f2"))
+    assert one.startswith("<svg")
+    assert 'role="img" aria-label="A &quot;title&quot; &amp; more"' in one
+    ids = [set(re.findall(r'\bid="([^"]+)"', svg)) for svg in (one, two)]
+    assert not ids[0] & ids[1]
+    for svg, own in zip((one, two), ids, strict=True):
+        referred = set(re.findall(r"url\(#([^)]+)\)", svg)) | set(re.findall(r'href="#([^"]+)"', svg))
+        assert referred
+        assert referred <= own
+    ElementTree.fromstring(one.replace("xlink:href", "href"))
+
+
+def test_what_cannot_be_drawn_says_why(run_of: MakeRun) -> None:
+    nothing = Results(Material(), "full")
+    one = Results(Material(runs=(run_of("stage1", "x", 1.0),)), "full")
+    expected = {
+        "changes": ("no records of `sublingual fewshot`", "changes need a base; give --base full"),
+        "factors": ("no records of `sublingual fewshot`", "changes need a base"),
+        "masks": ("no records of controls", "no records of controls"),
+        "subnetworks": ("no subnetworks in these files", "no subnetworks"),
+        "overlap": ("no subnetworks in these files", "no subnetworks"),
+        "curve": ("no records of several support sizes", "no records of several support sizes"),
+    }
+    for name, messages in expected.items():
+        for material, message in zip((nothing, one), messages, strict=True):
+            with pytest.raises(ConfigError, match=re.escape(message)):
+                kind_of(name).draw(material)
+    with pytest.raises(ConfigError, match=r"unknown figure '4'; there are: 1, 2, 3, changes, factors, masks"):
+        kind_of("4")
+
+
+def test_an_overlap_needs_two_languages(results: Results) -> None:
+    arabic = tuple(s for s in results.material.subnetworks if s.language == "ar")
+    with pytest.raises(ConfigError, match="an overlap needs subnetworks of two languages; there is ar"):
+        kind_of("overlap").draw(Results(Material(subnetworks=arabic)))

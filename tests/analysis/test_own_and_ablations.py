@@ -1,0 +1,103 @@
+"""Table 4 and the controls of section 8, from a made-up study whose gains are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sublingual.analysis.ablations import TEST, TRAINING, ablations
+from sublingual.analysis.material import Material, read_material
+from sublingual.analysis.own import own_table
+from sublingual.analysis.records import Run
+from sublingual.analysis.results import Results, is_control
+from sublingual.analysis.stage2_sheets import ablation_rows, ablation_sheet, own_rows, own_sheet
+from sublingual.analysis.statistics import holm
+from sublingual.subnetworks.systems import systems
+
+MakeRun = Callable[..., Run]
+
+
+@pytest.fixture(scope="module")
+def material(study: list[Path]) -> Material:
+    return read_material(study)
+
+
+def test_table_4_has_a_row_a_training_language_with_heads_off(material: Material) -> None:
+    table = own_table(material.own)
+    assert [(row.code, row.treebank) for row in table.rows] == [
+        ("ar", "UD_Arabic-PADT"),
+        ("cs", "UD_Czech-PDT"),
+        ("no", "UD_Norwegian-Nynorsk"),
+    ]
+    arabic = table.rows[0].cells
+    assert (arabic["nonep-static"].cell.las, arabic["nonep-static"].off) == (80.0, 13.0)
+    assert (arabic["nonep-full"].cell.las, arabic["nonep-full"].cell.sd, arabic["nonep-full"].off) == (70.0, 0.0, 0.0)
+    assert table.means == {"nonep-full": 70.0, "nonep-static": 80.0, "nonep-dynamic": 70.0, "nonep-shuffle": 70.0}
+    sheet = own_sheet(table)
+    assert sheet.columns == ("language", "treebank", *table.systems, "printed")
+    assert sheet.rows[0][2:4] == ("70.00 ± 0.00", "80.00 ± 0.00 (13)")
+    assert sheet.rows[0][-1] == "68.6, 72.9 (13), 69.1"
+    assert sheet.rows[-1][:4] == ("mean", "3 tests", "70.00", "80.00")
+    assert {row["heads_off"] for row in own_rows(table)} == {0.0, 13.0}
+
+
+def test_a_language_that_a_system_lacks_is_not_in_its_mean(run_of: MakeRun) -> None:
+    runs = [
+        run_of("a", "UD_Arabic-PADT", 60.0, code="ar", method="own"),
+        run_of("b", "UD_Arabic-PADT", 70.0, code="ar", method="own"),
+        run_of("a", "UD_Czech-PDT", 10.0, code="cs", method="own"),
+    ]
+    table = own_table(runs)
+    assert (table.compared, table.means) == (("UD_Arabic-PADT",), {"a": 60.0, "b": 70.0})
+    assert own_sheet(table).rows[1][:4] == ("cs", "UD_Czech-PDT", "10.00", "")
+
+
+def test_controls_are_held_against_what_they_are_controls_of(material: Material) -> None:
+    found = ablations(material.runs, material.own, generator=np.random.default_rng(0), n_resamples=300)
+    lines = {(line.system, line.where): line for line in found}
+    assert lines.keys() == {
+        ("nonep-shuffle", TEST),
+        ("nonep-dr20", TEST),
+        ("nonep-shuffle", TRAINING),
+    }
+    shuffle = lines["nonep-shuffle", TEST]
+    assert shuffle.against == "nonep-static"
+    assert shuffle.difference == pytest.approx(-7, abs=0.7)
+    assert (shuffle.lower, shuffle.n_treebanks) == (10, 10)
+    assert shuffle.interval is not None
+    assert shuffle.interval.low < shuffle.difference < shuffle.interval.high < 0
+    assert lines["nonep-dr20", TEST].against == "nonep-dynamic"
+    assert lines["nonep-shuffle", TRAINING].difference == -10
+    known = [line.p_value for line in found if line.p_value is not None]
+    assert [line.holm for line in found if line.holm is not None] == holm(known)
+
+
+def test_the_random_transfer_language_is_a_control_of_the_nearest(run_of: MakeRun) -> None:
+    runs = [run_of("nonep-static", t, las) for t, las in (("x", 40.0), ("y", 50.0), ("z", 60.0))]
+    runs += [run_of("nonep-static", t, las, method="random") for t, las in (("x", 39.0), ("y", 51.0), ("z", 55.0))]
+    (line,) = ablations(runs, [], generator=np.random.default_rng(0), n_resamples=50)
+    assert (line.system, line.against, line.lower) == ("nonep-static (random)", "nonep-static", 2)
+    assert (line.interval, line.p_value, line.holm) == (None, None, None)  # one run a cell: nothing can be drawn
+    sheet = ablation_sheet([line])
+    assert sheet.rows[0][-2:] == ("2 of 3", "lower on 79 of 86 treebanks")
+    assert ablation_rows([line])[0]["difference"] == pytest.approx(-5 / 3)
+
+
+def test_every_system_of_the_package_but_the_six_and_stage_1_is_a_control() -> None:
+    six = {f"{loop}-{gates}" for loop in ("nonep", "meta") for gates in ("full", "static", "dynamic")}
+    for name in systems():
+        assert is_control(name) == (name not in six | {"stage1"}), name
+    assert is_control("nonep-static-only-cs")
+    assert is_control("nonep-static-all-but-cs")
+    assert is_control("nonep-static (n=5 of 100)")
+    assert not is_control("nonep-static (mixture)")
+
+
+def test_controls_stay_out_of_the_main_tables(material: Material) -> None:
+    results = Results(material, "full", n_resamples=20)
+    assert len(results.systems.rows) == 11
+    assert len(results.main().systems.rows) == 6
+    assert len(results.main().systems.treebanks) == 10  # three, were the learning curve in it

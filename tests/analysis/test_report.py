@@ -1,0 +1,272 @@
+"""The report: one file that needs nothing else, every number with its records; in a browser: sorting, links, widths."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("matplotlib", reason="the report needs the extra `analysis`")
+
+from sublingual.analysis.material import Material, read_material
+from sublingual.analysis.paper import paper_runs
+from sublingual.analysis.records import Run
+from sublingual.analysis.report import report
+from sublingual.analysis.results import Results
+
+MakeRun = Callable[..., Run]
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+browser = pytest.mark.skipif(BROWSER is None, reason="no chromium (Debian's package of that name) to open pages with")
+
+
+class Page(HTMLParser):
+    """Ids, links, loaded things, unclosed tags, and the rows of tables by caption."""
+
+    VOID = frozenset({"meta", "br", "link", "img", "input", "path", "use", "rect", "hr"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.loaded: list[str] = []
+        self.stack: list[str] = []
+        self.rows: list[tuple[str | None, list[tuple[str, str]]]] = []
+        self._cell: list[str] | None = None
+        self._href = ""
+        self.feed(text)
+        assert self.stack == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        if "id" in values:
+            self.ids.append(values["id"])
+        if tag == "a":
+            self.links.append(values["href"])
+            self._href = values["href"]
+        if tag in ("script", "link", "img", "iframe") and (values.get("src") or values.get("href")):
+            self.loaded.append(values.get("src") or values.get("href") or "")
+        if tag == "tr":
+            self.rows.append((values.get("id"), []))
+        if tag in ("td", "th"):
+            self._cell, self._href = [], ""
+        if tag not in self.VOID:
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.ids += [value for name, value in attrs if name == "id" and value]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self.VOID:
+            return
+        assert self.stack.pop() == tag
+        if tag in ("td", "th") and self._cell is not None:
+            self.rows[-1][1].append(("".join(self._cell).strip(), self._href))
+            self._cell = None
+
+    def handle_data(self, data: str) -> None:
+        if self._cell is not None:
+            self._cell.append(data)
+
+
+@pytest.fixture(scope="module")
+def results(study: list[Path]) -> Results:
+    return Results(read_material(study), "full", n_resamples=100)
+
+
+@pytest.fixture(scope="module")
+def text(results: Results, study: list[Path]) -> str:
+    return report(results, out=study[0].parent / "pages" / "report.html")
+
+
+@pytest.fixture(scope="module")
+def page(text: str) -> Page:
+    return Page(text)
+
+
+def test_the_page_loads_nothing(text: str, page: Page) -> None:
+    assert page.loaded == []
+    assert not re.search(r"@import|url\((?!#)", text)
+    outside = set(re.findall(r"https?://[^\s\"'<)]+", text))
+    assert outside <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}  # names, never fetched
+
+
+def test_ids_are_there_once_and_every_inner_link_has_its_place(page: Page) -> None:
+    assert len(page.ids) == len(set(page.ids))
+    inner = {link[1:] for link in page.links if link.startswith("#")}
+    assert inner <= set(page.ids)
+    assert len(inner) > 100
+
+
+def test_all_parts_are_there(text: str) -> None:
+    for title in (
+        "Systems (Table 1, Figure 1)",
+        "Treebanks by transfer language (Table 2)",
+        "Which system for which language?",
+        "What the gains go with (Figure 2)",
+        "Unseen and rare labels (Table 3)",
+        "Training languages in their own subnetworks (Table 4)",
+        "Gradient conflicts (Table 5)",
+        "Controls, subnetworks, support size (section 8, Figure 3)",
+        "Beside the paper",
+        "Data and licences",
+        "Settings and versions",
+    ):
+        assert f"<h2>{title}</h2>" in text
+    assert "Not here:" not in text
+    assert text.count("<svg") == 6
+    assert "python 3.11, sublingual 0.1.0" in text
+    assert "CC BY-SA 4.0" in text
+
+
+def test_every_record_stands_under_its_treebank_with_file_line_and_score(
+    results: Results, page: Page, study: list[Path]
+) -> None:
+    lines = [
+        [cell for cell, _ in cells] for _, cells in page.rows if len(cells) == 9 and cells[0][1].endswith(".jsonl")
+    ]
+    shown = {(line[0], line[1], line[5]) for line in lines}
+    assert len(lines) == len(results.runs) + len(results.material.own)
+    first = results.runs[0]
+    assert (f"records.jsonl:{first.place.rpartition(':')[2]}", first.system, f"{first.las:.2f}") in shown
+    hrefs = {cells[0][1] for _, cells in page.rows if len(cells) == 9 and cells[0][1].endswith(".jsonl")}
+    assert hrefs == {"../records.jsonl", "../own.jsonl"}
+    assert {(study[0].parent / "pages" / href).resolve() for href in hrefs} == {path.resolve() for path in study[:2]}
+
+
+def test_a_score_leads_to_the_records_that_it_is_the_mean_of(results: Results, page: Page) -> None:
+    """From the cell of Table 2 to the row of the first record, and on through the rows of that system."""
+    table = results.main().treebanks
+    anchors = [anchor for anchor, _ in page.rows]
+    heads = next(
+        i for i, (_, cells) in enumerate(page.rows) if [cell for cell, _ in cells][:2] == ["treebank", "transfer"]
+    )
+    columns = [cell for cell, _ in page.rows[heads][1]]
+    checked = 0
+    for _, cells in page.rows[heads + 1 : heads + 15]:
+        if cells[0][0] not in {row.treebank for row in table.total.rows}:
+            continue
+        for name in table.systems:
+            said, link = cells[columns.index(name)]
+            at = anchors.index(link[1:])
+            own = []
+            while len(page.rows[at][1]) == 9 and page.rows[at][1][1][0] == name:
+                own.append(float(page.rows[at][1][5][0]))
+                at += 1
+            assert len(own) == 6
+            assert float(said.split()[0]) == pytest.approx(sum(own) / 6, abs=0.006)
+            checked += 1
+    assert checked == 60
+
+
+def test_errors_by_relation_and_length_add_up(page: Page, results: Results) -> None:
+    heads = [i for i, (_, cells) in enumerate(page.rows) if cells and cells[0][0] == "relation"]
+    assert len(heads) == 13
+    columns = [cell for cell, _ in page.rows[heads[0]][1]]
+    dynamic = {
+        cells[0][0]: cells[columns.index("meta-dynamic")][0] for _, cells in page.rows[heads[0] + 1 : heads[0] + 5]
+    }
+    assert dynamic["discourse"] == "100.0 (100)"
+    assert dynamic["nsubj"].startswith(("0.", "1.", "2.", "3.", "4."))
+    lengths = [cells[0][0] for _, cells in page.rows if cells and cells[0][0] in ("root", "1", "4-6", "11+")]
+    assert {"1", "4-6", "11+"} <= set(lengths)
+
+
+def test_what_the_material_lacks_is_said_in_its_place(run_of: MakeRun, tmp_path: Path) -> None:
+    runs = tuple(
+        run_of("stage1", t, 50.0, support_seed=seed) for t in ("UD_Faroese-OFT", "UD_Own-Mine") for seed in (0, 1)
+    )
+    text = report(Results(Material(runs=runs), "full", n_resamples=20), out=tmp_path / "r.html")
+    Page(text)
+    for reason in (
+        "changes need a base",
+        "guidance needs two systems and eight languages",
+        "no breakdown by label",
+        "no records of `sublingual test`",
+        "no conflicts.json",
+        "no records of controls",
+        "no facts of treebanks",
+    ):
+        assert reason in text
+    assert Page(report(Results(Material(), "full"), out=tmp_path / "r.html")).links
+
+
+def test_names_from_records_cannot_break_the_page(run_of: MakeRun, tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>"
+    runs = tuple(run_of(evil, f"UD_{evil}-{i}", 50.0, place=f"{evil}.jsonl:{i}") for i in range(3))
+    text = report(Results(Material(runs=runs), None, n_resamples=20), out=tmp_path / "r.html")
+    assert evil not in text
+    assert "&lt;script&gt;" in text
+
+
+@pytest.mark.slow
+def test_the_paper_s_rows_make_a_report() -> None:
+    text = report(Results(Material(runs=paper_runs()), "full", n_resamples=200), out=Path("r.html"))
+    page = Page(text)
+    assert len([1 for _, cells in page.rows if len(cells) == 9 and cells[0][0] == "the paper's Table 2"]) == 516
+    assert "Follow the rule of" in text or "Take nonep-static for all" in text
+
+
+def opened(folder: Path, text: str, script: str, *, width: int = 1300) -> str:
+    """What the script writes into the title of the page once it is open in Chromium, whose errors count too."""
+    assert BROWSER is not None
+    log = "<script>const faults = []; addEventListener('error', (e) => faults.push(e.message));</script>"
+    end = f"<script>document.title = (() => {{ {script} }})() + (faults.length ? ' ERRORS ' + faults : '');</script>"
+    path = folder / "opened.html"
+    path.write_text(text.replace("<head>", f"<head>{log}", 1).replace("</body>", f"{end}</body>"), encoding="utf-8")
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900", "--dump-dom"]
+    ran = subprocess.run([*command, path.as_uri()], capture_output=True, text=True, timeout=300, check=True)
+    found = re.search(r"<title>(.*?)</title>", ran.stdout, flags=re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+@browser
+def test_in_a_browser_a_click_sorts_a_table_and_means_stay_below(text: str, tmp_path: Path) -> None:
+    script = """
+    const table = [...document.querySelectorAll('table')].find((t) => t.caption && t.caption.textContent === 'Table 2');
+    const names = () => [...table.tBodies[0].rows].map((row) => row.cells[0].textContent);
+    const head = [...table.tHead.rows[0].cells].find((cell) => cell.textContent.trim() === 'nonep-full');
+    const column = head.cellIndex;
+    const scores = () => [...table.tBodies[0].rows].filter((row) => !row.classList.contains('mean'))
+      .map((row) => parseFloat(row.cells[column].textContent));
+    const first = names();
+    const click = () => { head.firstElementChild.click(); return [names(), scores(), head.getAttribute('aria-sort')]; };
+    const down = click(), up = click(), back = click();
+    const ordered = (values, sign) => values.every((v, i) => !i || sign * (v - values[i - 1]) >= 0);
+    const means = down[0].slice(-5).every((name) => name.startsWith('mean'));
+    return [ordered(down[1], -1), down[2], ordered(up[1], 1), up[2], back[0].join() === first.join(), back[2], means,
+      down[0].join() !== first.join()].join(' ');
+    """
+    assert opened(tmp_path, text, script) == "true descending true ascending true  true true"
+
+
+@browser
+def test_in_a_browser_a_link_opens_the_section_that_it_leads_into(text: str, tmp_path: Path) -> None:
+    script = """
+    const link = document.querySelector('a[href^="#t"][href*="-s"]');
+    const target = document.getElementById(link.getAttribute('href').slice(1));
+    const section = target.closest('details');
+    const before = section.open;
+    location.hash = link.getAttribute('href');
+    dispatchEvent(new HashChangeEvent('hashchange'));
+    return [before, section.open].join(' ');
+    """
+    assert opened(tmp_path, text, script) == "false true"
+
+
+@browser
+@pytest.mark.parametrize("width", [1300, 520])
+def test_in_a_browser_the_page_never_scrolls_sideways(text: str, tmp_path: Path, width: int) -> None:
+    """Wide tables scroll by themselves. (Headless Chromium makes no window narrower than 500.)"""
+    script = """
+    document.querySelectorAll('details').forEach((each) => { each.open = true; });
+    const wide = [...document.querySelectorAll('body *')].filter((e) => !e.closest('.scroll') && !e.closest('pre')
+      && e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.tagName + '.' + e.className);
+    return [innerWidth, document.documentElement.scrollWidth <= innerWidth, wide.slice(0, 3)].join(' ');
+    """
+    assert opened(tmp_path, text, script, width=width) == f"{width} true "

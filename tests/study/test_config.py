@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sublingual.data.catalogue import catalogue
+from sublingual.errors import ConfigError
+from sublingual.study.config import SCALES, Choice, study
+from sublingual.subnetworks.systems import system
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_scales_name_systems_that_there_are(scale: str) -> None:
+    chosen = study(scale)
+    assert chosen.scale == scale
+    for group in chosen.groups.values():
+        for name in group.systems:
+            assert system(name).name == name
+
+
+def test_the_paper_scale_is_the_papers() -> None:
+    paper = study("paper")
+    assert (paper.seeds, paper.finding.seeds, paper.finding.epochs, paper.conflicts) == (5, 4, 60, 50)
+    assert len(paper.test_treebanks()) == 86
+    assert len(paper.training_treebanks()) == 7
+    assert paper.validation_treebanks() == tuple(e.name for e in catalogue() if e.role == "validation")
+    assert (paper.tests.n, paper.tests.cap) == (20, None)
+
+
+def test_table_7_has_nine_points() -> None:
+    assert len(Choice("nonep-full").points()) == 9
+
+
+def test_words_change_a_group_and_a_choice() -> None:
+    chosen = study("smoke", words=("groups.main.seeds=3", "choices.nonep.encoder=[1e-5]", "tests.cap=7"))
+    assert chosen.groups["main"].seeds == 3
+    assert chosen.groups["main"].systems == study("smoke").groups["main"].systems
+    assert chosen.choices["nonep"].encoder == (1e-5,)
+    assert chosen.tests.cap == 7
+
+
+def test_unknown_keys_of_groups_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('[groups.main]\nsystems = ["nonep-full"]\nseed = 3\n')
+    with pytest.raises(ConfigError, match=r"unknown key 'groups.main.seed' in .*mine.toml; did you mean 'seeds'"):
+        study(str(path))
+    with pytest.raises(ConfigError, match=r"unknown key 'groups.main.seed'"):
+        study("smoke", words=("groups.main.seed=3",))
+
+
+@pytest.mark.parametrize(
+    ("scale", "words", "message"),
+    [
+        ("large", (), "unknown scale 'large'; there are smoke, small, paper"),
+        ("smoke", ("seeds=0",), "seeds, threads, cores, finding.seeds and tests.supports are 1 or more"),
+        ("smoke", ("choices.nonep.after=meta",), "choices.nonep.after 'meta': there is no such choice"),
+    ],
+)
+def test_what_no_study_can_be_is_refused(scale: str, words: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        study(scale, words=words)

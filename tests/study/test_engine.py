@@ -1,0 +1,216 @@
+"""The engine on commands that do nothing but make their files: what is done when, and what is not done again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from sublingual.data.embedded import embedded_folder
+from sublingual.errors import ConfigError, TrainingError
+from sublingual.locks import only_run_in
+from sublingual.study.config import SCALES, Study, study
+from sublingual.study.engine import Outcome, planned, run
+from sublingual.study.plans import read_plan, write_plan
+from sublingual.study.progress import KEY, to_do
+from sublingual.study.steps import keys, steps, targets
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # the engine's own
+pytest.importorskip("snakemake")
+
+Toy = Callable[..., Study]
+UD = embedded_folder()
+STUB = """#!{python} -IS
+import json, pathlib, sys
+here = pathlib.Path({bin!r})
+outputs = json.loads((here / "outputs.json").read_text())[json.dumps(sys.argv[1:])]
+with (here / "calls").open("a") as calls:
+    calls.write(outputs["name"] + "\\n")
+if outputs["name"] in (here / "failing").read_text().split():
+    sys.exit("sublingual: there is no luck in this")
+for path in map(pathlib.Path, outputs["files"]):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.suffix:
+        path.mkdir()
+        path = path / "model"
+    path.write_text("made")
+"""
+
+
+def after(study: Study, name: str) -> set[str]:
+    """The steps that need a step, at once or through others."""
+    found, made = set(), set()
+    for step in steps(study, ud=UD):
+        if step.name == name or made & set(step.inputs):
+            found.add(step.name)
+            made |= set(step.outputs)
+    return found - {name}
+
+
+@dataclass
+class Bench:
+    """A folder for a study, and a `sublingual` that makes the files of each command."""
+
+    folder: Path
+    bin: Path
+    said: list[str] = field(default_factory=list)
+
+    def run(self, study: Study, *, failing: str = "", **options: object) -> Outcome:
+        graph = steps(study, ud=UD)
+        files = {json.dumps(step.command): {"name": step.name, "files": step.outputs} for step in graph}
+        (self.bin / "outputs.json").write_text(json.dumps(files))
+        (self.bin / "failing").write_text(failing)
+        (self.bin / "calls").write_text("")
+        return run(study, UD, self.folder, steps=graph, cores=2, say=self.said.append, **options)  # type: ignore[arg-type]
+
+    def calls(self) -> list[str]:
+        return (self.bin / "calls").read_text().split()
+
+    def to_do(self, study: Study) -> set[str]:
+        """What we say is to do, which is what the engine says."""
+        found = set(to_do(steps(study, ud=UD), self.folder))
+        assert set(planned(study, UD, self.folder)) == found
+        return found
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    found = Bench(tmp_path / "study", tmp_path / "bin")
+    found.bin.mkdir()
+    stub = found.bin / "sublingual"
+    stub.write_text(STUB.format(python=sys.executable, bin=str(found.bin)))
+    stub.chmod(stub.stat().st_mode | stat.S_IXUSR)
+    for name in ("PATH", "OMP_NUM_THREADS", "SUBLINGUAL_UD", "SUBLINGUAL_ENGINE"):  # which the Snakefile sets
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    monkeypatch.setattr(sys, "executable", str(found.bin / "python"))  # beside which the Snakefile finds the command
+    return found
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_scale_is_planned(scale: str, tmp_path: Path) -> None:
+    chosen = study(scale)
+    ud = UD if chosen.ud else None
+    graph = steps(chosen, ud=ud)
+    assert [*to_do(graph, tmp_path)] == [step.name for step in graph]
+    assert set(planned(chosen, ud, tmp_path)) == {step.name for step in graph}
+
+
+def test_all_is_done_once_each_after_what_it_needs_and_then_nothing_more(bench: Bench, toy: Toy) -> None:
+    graph = steps(toy(), ud=UD)
+    outcome = bench.run(toy())
+    assert outcome.ok
+    calls = bench.calls()
+    assert sorted(calls) == sorted(outcome.done) == sorted(step.name for step in graph)
+    maker = {path: step.name for step in graph for path in step.outputs}
+    for step in graph:
+        assert all(calls.index(maker[path]) < calls.index(step.name) for path in step.inputs if path in maker)
+    assert bench.to_do(toy()) == set()
+    assert bench.run(toy()).ok
+    assert bench.calls() == []
+
+
+def test_a_changed_setting_redoes_what_its_key_says_and_no_more(bench: Bench, toy: Toy) -> None:
+    bench.run(toy())
+    other = toy("meta.set=[steps=1, batch=3, inner.steps=1]")
+    old, new = keys(steps(toy(), ud=UD)), keys(steps(other, ud=UD))
+    expected = {name for name in new if old[name] != new[name]}
+    assert bench.to_do(other) == expected
+    assert {*to_do(steps(other, ud=UD), bench.folder).values()} == {"settings changed"}
+    assert "meta-full-0" in expected
+    assert "nonep-full-0" not in expected
+    bench.run(other)
+    assert set(bench.calls()) == expected
+    assert bench.to_do(other) == set()
+    assert bench.to_do(toy()) == expected  # what was made with the first settings is no more
+
+
+def test_a_failed_step_is_named_with_its_log_and_the_rest_goes_on(bench: Bench, toy: Toy) -> None:
+    outcome = bench.run(toy(), failing="heads-hi-0")
+    assert not outcome.ok
+    assert outcome.failed == ["heads-hi-0"]
+    assert (bench.folder / "logs" / "heads-hi-0.log").read_text() == "sublingual: there is no luck in this\n"
+    assert any("failed: heads-hi-0; see logs/heads-hi-0.log" in line for line in bench.said)
+    without = after(toy(), "heads-hi-0")
+    assert {"nonep-static-0", "test-nonep-static-0-others", "table-system-csv", "report"} <= without
+    assert set(bench.calls()) == {step.name for step in steps(toy(), ud=UD)} - without
+    assert bench.run(toy()).ok
+    assert set(bench.calls()) == {"heads-hi-0"} | without
+
+
+def test_a_group_alone_can_be_had(bench: Bench, toy: Toy) -> None:
+    two = toy("groups.other={systems: [meta-dynamic], fewshot: false, own: true}")
+    wanted = targets(two, ["other"])
+    assert wanted == ["records/meta-dynamic-0/own.jsonl"]
+    assert bench.run(two, wanted=wanted).ok
+    assert set(bench.calls()) == {"stage1-0", "heads-hi-0", "heads-no-0", "meta-dynamic-0", "own-meta-dynamic-0"}
+    with pytest.raises(ConfigError, match="unknown group 'mian'; the study has main, other"):
+        targets(two, ["mian"])
+
+
+def test_models_that_are_gone_are_made_again_only_where_they_are_needed(bench: Bench, toy: Toy) -> None:
+    """A fresh machine has the small files alone, which are kept with the code."""
+    bench.run(toy())
+    for name in (".snakemake", "logs", *(f"models/{path.name}" for path in bench.folder.glob("models/*-0"))):
+        shutil.rmtree(bench.folder / name)
+    assert bench.to_do(toy()) == set()
+    (bench.folder / "records" / "meta-full-0" / "own.jsonl").unlink()
+    expected = {"stage1-0", "meta-full-0", "own-meta-full-0"}
+    assert bench.to_do(toy()) == expected
+    bench.run(toy())
+    assert set(bench.calls()) == expected
+
+
+def test_a_treebank_of_another_size_redoes_what_reads_it(toy: Toy, tmp_path: Path) -> None:
+    before = keys(steps(toy(), ud=UD))
+    shutil.copytree(UD, tmp_path, dirs_exist_ok=True)
+    assert keys(steps(toy(), ud=tmp_path)) == before
+    shutil.copytree(UD, tmp_path / "longer")
+    path = tmp_path / "longer" / "UD_Swedish-Demo" / "sv_demo-ud-test.conllu"
+    path.write_text(path.read_text() + "\n")
+    after = keys(steps(toy(), ud=tmp_path / "longer"))
+    changed = {name for name in after if before[name] != after[name]}
+    assert {"test-nonep-full-0-others", "facts"} <= changed
+    assert not {"stage1-0", "nonep-full-0", "own-nonep-full-0"} & changed
+
+
+def test_what_was_left_half_done_with_other_settings_is_cleared(bench: Bench, toy: Toy) -> None:
+    bench.run(toy(), failing="meta-full-0")
+    left = bench.folder / "models" / "meta-full-0.run" / "checkpoint.safetensors"
+    left.write_text("half done")
+    bench.run(toy(), failing="meta-full-0")
+    assert left.exists()
+    other = toy("stage1.set=[finetune.steps=3, finetune.batch=4]")
+    bench.run(other, failing="meta-full-0")
+    assert not left.exists()
+    assert (left.parent / KEY).read_text() == keys(steps(other, ud=UD))["meta-full-0"]
+
+
+def test_two_runs_of_one_study_are_refused(bench: Bench, toy: Toy) -> None:
+    with only_run_in(bench.folder), pytest.raises(TrainingError, match="another run is in this folder"):
+        bench.run(toy())
+
+
+def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
+    for scale in SCALES:
+        path = write_plan(tmp_path / scale, study(scale), UD)
+        assert read_plan(path) == (study(scale), UD)
+    with pytest.raises(ConfigError, match="holds no study; begin one: sublingual study run --out"):
+        read_plan(tmp_path / "elsewhere" / "study.json")
+
+
+def test_unknown_profiles_are_refused(bench: Bench, toy: Toy) -> None:
+    with pytest.raises(ConfigError, match="unknown profile 'lsf'; there are slurm, kubernetes, or name the folder"):
+        bench.run(toy(), profile="lsf")
+
+
+def test_without_the_engine_the_extra_is_named(bench: Bench, toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "snakemake.cli", None)
+    with pytest.raises(ConfigError, match=r"the study needs Snakemake: pip install 'sublingual\[study\]'"):
+        planned(toy(), UD, bench.folder)

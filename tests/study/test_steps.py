@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+from sublingual.cli import app
+from sublingual.data.embedded import embedded_folder
+from sublingual.errors import ConfigError, DataError
+from sublingual.study.config import SCALES, Study, study
+from sublingual.study.steps import Step, keys, steps
+
+
+def by_name(study: Study) -> dict[str, Step]:
+    return {step.name: step for step in steps(study, ud=None)}
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_input_is_made_by_a_step_before_or_is_a_treebanks(scale: str) -> None:
+    chosen = study(scale)
+    ud = embedded_folder() if chosen.ud else None
+    made: set[str] = set()
+    for step in steps(chosen, ud=ud):
+        assert all(Path(path).is_file() if Path(path).is_absolute() else path in made for path in step.inputs), step
+        assert not made & set(step.outputs)
+        made |= set(step.outputs)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_command_is_one_of_the_command_line(scale: str) -> None:
+    """Parsed by the command line itself, and not run: options and arguments are those that there are."""
+    for step in steps(study(scale), ud=None):
+        command: click.Command = typer.main.get_command(app)
+        words = list(step.command)
+        while isinstance(command, click.Group):
+            command = command.commands[words.pop(0)]
+        command.make_context(step.name, words)
+
+
+def test_smoke_has_the_way_of_the_paper() -> None:
+    found = by_name(study("smoke"))
+    static = found["nonep-static-0"]
+    assert [p for p in static.inputs if p.startswith("sub")] == [
+        f"subnetworks/heads/{code}-{seed}.json" for code in ("hi", "no") for seed in (0, 1)
+    ]
+    assert "models/stage1-0" in static.inputs
+    assert "choices/nonep.json" in static.inputs
+    assert not any("subnetworks" in word for word in found["nonep-full-0"].command)
+    tested = found["test-nonep-static-0-others"]
+    assert tested.inputs == ("models/nonep-static-0", "choices/nonep-adapt.json")
+    assert tested.outputs == ("records/nonep-static-0/others.jsonl",)
+    assert set(tested.outputs) <= set(found["table-system-csv"].inputs)
+    assert "records/nonep-static-0/others-random.jsonl" in found["table-ablation-csv"].inputs
+    assert "records/nonep-static-0/others-random.jsonl" not in found["table-system-csv"].inputs
+    assert "models/meta-full-0.run/conflicts.json" in found["table-conflict-csv"].inputs
+    assert "figure-curve-svg" not in found
+
+
+def test_the_paper_finds_28_subnetworks_and_tests_86_treebanks_with_each_parser() -> None:
+    found = by_name(study("paper"))
+    assert sum(name.startswith("heads-") for name in found) == 7 * 4
+    parts = [s for s in found.values() if s.outputs[0].startswith("records/meta-dynamic-4/") and s.kind == "fewshot"]
+    banks = [word for s in parts if "--transfer" not in s.command for word in s.command if word.startswith("UD_")]
+    assert len(parts) == 2 * 7
+    assert len(banks) == len(set(banks)) == 86
+    assert all(
+        shlex.join(s.command).endswith("--seeds 1 --first-seed 4 --config choices/meta-dynamic-adapt.json --threads 1")
+        for s in parts
+        if "--transfer" not in s.command
+    )
+    assert "finetune.steps=205500" in found["heads-cs-0"].command  # 60 epochs of 68,495 sentences in batches of 20
+
+
+def test_the_longest_name_of_a_choice_wins() -> None:
+    found = by_name(study("paper"))
+    assert "choices/meta-static.json" in found["meta-static-0"].inputs
+    assert "choices/nonep.json" in found["nonep-shuffle-0"].inputs
+    assert "choices/meta.json" in found["point-meta-full-3"].inputs
+
+
+def test_points_differ_in_their_rates_alone() -> None:
+    found = by_name(study("smoke"))
+    a, b = (found[f"point-nonep-{i}"].command for i in (0, 1))
+    differing = [(x, y) for x, y in zip(a, b, strict=True) if x != y]
+    assert differing == [
+        ("models/point-nonep-0", "models/point-nonep-1"),
+        ("outer.classifier_rate=0.001", "outer.classifier_rate=0.0005"),
+    ]
+
+
+def changed_by(before: Study, after: Study) -> set[str]:
+    """The steps whose keys differ, but for what reports on all of them."""
+    old, new = (keys(steps(each, ud=None)) for each in (before, after))
+    changed = {name for name in new if old.get(name) != new[name]}
+    return {name for name in changed if not name.startswith(("table-", "figure-", "report"))}
+
+
+META = {"meta-full-0", "meta-dynamic-0", "own-meta-full-0", "own-meta-dynamic-0"}
+META |= {"test-meta-full-0-others", "test-meta-dynamic-0-others"}
+
+
+def test_a_changed_setting_changes_the_keys_of_what_depends_on_it_alone() -> None:
+    before = study("smoke")
+    assert changed_by(before, study("smoke", words=("meta.set=[steps=3, batch=6, inner.steps=2]",))) == META
+    every = {n for n in keys(steps(before, ud=None)) if not n.startswith(("table-", "figure-", "report"))}
+    # The validation tests are tests: what is chosen by them may be another.
+    untouched = {n for n in every if n.startswith(("stage1-", "heads-", "point-", "meta-", "facts"))}
+    assert changed_by(before, study("smoke", words=("tests.cap=5",))) == every - untouched
+    assert changed_by(before, study("smoke", words=("cost.meta=1", "cores=1", "memory_mb=1"))) == set()
+    assert changed_by(before, study("smoke", words=("stage1.set=[finetune.steps=3]",))) == every - {"facts"}
+
+
+def test_tables_change_with_what_they_are_made_of() -> None:
+    old, new = (keys(steps(study("smoke", words=words), ud=None)) for words in ((), ("meta.set=[steps=3]",)))
+    changed = {name for name in new if old[name] != new[name]}
+    assert {"table-system-csv", "table-conflict-md", "figure-changes-svg", "report"} <= changed
+    assert not {"table-data-csv", "figure-overlap-svg"} & changed
+
+
+def test_a_changed_preset_changes_the_keys_of_what_names_it(tmp_path: Path) -> None:
+    preset = tmp_path / "mine.toml"
+    preset.write_text("steps = 3\n")
+    chosen = study("smoke", words=(f"meta.config={preset}", "meta.set=[]"))
+    old = keys(steps(chosen, ud=None))
+    preset.write_text("steps = 4\n")
+    new = keys(steps(chosen, ud=None))
+    changed = {name for name in new if old[name] != new[name]}
+    assert {name for name in changed if not name.startswith(("table-", "figure-", "report"))} == META
+
+
+def test_a_new_treebank_redoes_no_model_and_no_other_test() -> None:
+    words = ("tests.treebanks=[UD_Swedish-Demo, UD_Turkish-Demo, UD_Faroese-OFT]",)
+    models = ("nonep-full", "nonep-static", "nonep-dynamic", "meta-full", "meta-dynamic")
+    new = {*(f"test-{model}-0-no" for model in models), "test-nonep-static-0-no-random", "facts"}
+    assert changed_by(study("smoke"), study("smoke", words=words)) == new
+
+
+def test_supports_of_several_sizes_share_a_reserve() -> None:
+    found = by_name(study("smoke", words=("groups.curve={systems: [nonep-full], sizes: [5, 10]}",)))
+    command = " ".join(found["test-nonep-full-0-others-5"].command)
+    assert "-n 5 --reserve 10 --seeds 2 --first-seed 0" in command
+    assert "records/nonep-full-0/others-5.jsonl" in found["figure-curve-svg"].inputs
+    assert "records/nonep-full-0/others-5.jsonl" not in found["table-ablation-csv"].inputs
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "message"),
+    [
+        (("groups.main.systems=[nonep-fool]",), ConfigError, "unknown system 'nonep-fool'"),
+        (("joint.config=nowhere.toml",), ConfigError, "nowhere.toml: neither a preset nor a file of settings"),
+        (("tests.treebanks=[UD_Swedish-Dem]",), DataError, "UD_Swedish-Dem"),
+    ],
+)
+def test_what_cannot_be_planned_is_refused(words: tuple[str, ...], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        steps(study("smoke", words=words), ud=embedded_folder())
