@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sublingual.adaptation import AdaptConfig, adapt, adapt_, config_for
+from sublingual.adaptation import SHARED, AdaptConfig, adapt, adapt_, config_for
 from sublingual.data.batches import pack
 from sublingual.data.conllu import Sentence
 from sublingual.errors import ConfigError, DataError, ModelError, TrainingError
@@ -308,6 +308,15 @@ def test_embeddings_stay_if_asked_for(base: Parser, support: list[Sentence]) -> 
     for embeddings in (True, False):
         adapted = adapt(base, support, config=replace(CONFIG, embeddings=embeddings)).parser.network
         assert torch.equal(adapted.encoder.model.get_input_embeddings().weight, before) != embeddings
+
+
+def test_small_parts_leave_the_encoders_matrices_as_they_were(base: Parser, support: list[Sentence]) -> None:
+    before = base.network.state_dict()
+    adapted = adapt(base, support, config=AdaptConfig(steps=2, **SHARED)).parser.network
+    changed = {n for n, t in adapted.state_dict().items() if n in before and not torch.equal(t, before[n])}
+    assert {n for n in changed if n.startswith("encoder.") and before[n].ndim != 1} == set()
+    assert {n for n in changed if n.startswith("encoder.")}
+    assert {n for n in changed if not n.startswith("encoder.")}
 
 
 def test_frozen_parameters_stay_in_the_inner_loop(tiny_parser: Make, support: list[Sentence]) -> None:

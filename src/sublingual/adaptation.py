@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -30,7 +30,9 @@ class AdaptConfig:
     `adam` is what non-episodic models adapt with, `sgd` what MAML's inner loop uses. The rates suit the
     bundled encoder and were chosen on the validation languages (docs/log.md).
     `clip` bounds the gradient's norm; `dropout`: dropout and hidden pieces as in training (the code base keeps them on).
-    `embeddings`: the piece embeddings are adapted as well (docs/protocol.md 1C: every parameter). Raises ConfigError for
+    `embeddings`: the piece embeddings are adapted as well (docs/protocol.md 1C: every parameter). `parts`: all, or of the
+    encoder its biases and norms alone (`SHARED` has rates for it), so that parsers of many languages can share the rest in
+    memory; both are for `adapt`, not for MAML's inner loop. Raises ConfigError for
     numbers that no adaptation can have.
     """
 
@@ -41,18 +43,25 @@ class AdaptConfig:
     clip: float = 5.0
     dropout: bool = True
     embeddings: bool = True
+    parts: Literal["all", "small"] = "all"
     budget: int = 4096
     precision: str = "auto"
 
     def __post_init__(self) -> None:
         if self.optimizer not in ("adam", "sgd"):
             raise ConfigError(f"unknown optimizer {self.optimizer!r}; allowed: adam, sgd")
+        if self.parts not in ("all", "small"):
+            raise ConfigError(f"unknown parts {self.parts!r}; allowed: all, small")
         if self.steps < 0 or self.budget < 1:
             raise ConfigError(f"steps {self.steps}, budget {self.budget}: they are 0 and 1 or more")
         if not (self.encoder_rate >= 0 and self.classifier_rate >= 0 and self.clip > 0):
             raise ConfigError(
                 f"rates {self.encoder_rate} and {self.classifier_rate}, clip {self.clip}: rates are 0 or more, clip is above 0"
             )
+
+
+SHARED: dict[str, Any] = {"parts": "small", "encoder_rate": 1e-3, "classifier_rate": 1e-3}
+"""How a parser is adapted that shall share its encoder with others; the rates are from the validation languages."""
 
 
 def config_for(parser: Parser) -> AdaptConfig:
@@ -119,8 +128,7 @@ def adapt(
     new_labels = parser.network.vocabulary.missing(labels)
     network = deepcopy(parser.network).with_labels(labels)
     encoded = network.encode(support, gold=True)
-    network.requires_grad_(True)
-    network.encoder.model.get_input_embeddings().requires_grad_(config.embeddings)
+    _free_(network, config)
 
     def told(step: int, loss: float) -> None:
         if progress is not None:
@@ -134,6 +142,15 @@ def adapt(
         losses = adapt_(network, encoded, config=config, gates=own, progress=told)
         after = support_loss(network, encoded, config=config, gates=own)
     return Adapted(replace(parser, network=network), losses, before, after, new_labels)
+
+
+def _free_(network: BiaffineParser, config: AdaptConfig) -> None:
+    """Lets the parameters be adapted that the settings name, and no other."""
+    network.requires_grad_(True)
+    small = config.parts == "small"
+    for parameter in network.encoder_parameters():
+        parameter.requires_grad_(not small or parameter.ndim == 1)
+    network.encoder.model.get_input_embeddings().requires_grad_(config.embeddings and not small)
 
 
 def _refuse_baseless(support: Sequence[Sentence], vocabulary: LabelVocabulary) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sublingual.adaptation import SHARED, AdaptConfig, adapt
 from sublingual.data.conllu import Sentence
 from sublingual.errors import ConfigError
 from sublingual.parsing import Parser
@@ -70,3 +71,41 @@ def test_trimmed_parser_is_given_the_pieces_that_a_text_needs(
 def test_shelf_holds_at_least_one() -> None:
     with pytest.raises(ConfigError, match="keep=0: at least one model must be in memory"):
         Shelf(keep=0)
+
+
+def test_languages_adapted_to_share_share_their_encoder(
+    folders: dict[str, Path], tmp_path: Path, demo: Callable[..., list[Sentence]]
+) -> None:
+    base = Parser.from_pretrained(folders["en"])
+    for language in ("Swedish", "Turkish", "Hindi"):
+        config = AdaptConfig(steps=2, **SHARED)
+        adapt(base, demo(language, 4), config=config).parser.save_pretrained(tmp_path / language)
+    models = offers([str(folders["en"]), *(str(path) for path in sorted(tmp_path.iterdir()))]).models
+    shelf = Shelf(keep=4)
+    parsers = [shelf.parser(offer) for offer in models]
+    first, *others = (parser.network.encoder for parser in parsers)
+    for other in others:
+        assert other.pieces is first.pieces
+        assert other.model.get_input_embeddings() is first.model.get_input_embeddings()
+        for a, b in zip(first.parameters(), other.parameters(), strict=True):
+            assert a is b or a.ndim == 1
+    for offer, parser, language in zip(models, parsers, ("English", "Hindi", "Swedish", "Turkish"), strict=True):
+        assert parser.parse(demo(language, 3)) == Parser.from_pretrained(offer.folder).parse(demo(language, 3))
+
+
+def test_pieces_given_back_to_one_parser_are_there_for_all_that_share(
+    tiny_parser: Callable[..., object], tmp_path: Path, demo: Callable[..., list[Sentence]]
+) -> None:
+    network = tiny_parser(keep=["the"])
+    Parser(network).save_pretrained(tmp_path / "a")  # type: ignore[arg-type]
+    other = tiny_parser(keep=["dog", "cat"])
+    Parser(other).save_pretrained(tmp_path / "b")  # type: ignore[arg-type]
+    a, b = offers([str(tmp_path / "a"), str(tmp_path / "b")]).models
+    shelf = Shelf(keep=2)
+    one, two = shelf.parser(a), shelf.parser(b)
+    assert one.network.encoder.rows is two.network.encoder.rows
+    sentences = demo("English", 4)
+    shelf.admit_(one, sentences)
+    assert not two.network.encoder.lacking(two.network.encoder.pieces.encode(sentences))
+    for offer, parser in ((a, one), (b, two)):
+        assert parser.parse(sentences) == Parser.from_pretrained(offer.folder).parse(sentences)

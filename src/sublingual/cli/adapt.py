@@ -75,6 +75,13 @@ def adapt(
     ] = None,
     encoder_rate: Annotated[float | None, typer.Option("--encoder-rate", help="Learning rate of the encoder.")] = None,
     classifier_rate: Annotated[float | None, typer.Option("--classifier-rate", help="That of the rest.")] = None,
+    shared: Annotated[
+        bool,
+        typer.Option(
+            "--shared",
+            help="Leave the encoder as it is but for biases and norms: a service holds it once for many such models.",
+        ),
+    ] = False,
     seed: Seed = 0,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -96,14 +103,15 @@ def adapt(
     similar = language if like is None else resolve(like)
 
     from sublingual import runtime
-    from sublingual.adaptation import AdaptConfig
+    from sublingual.adaptation import SHARED, AdaptConfig
     from sublingual.candidates import candidates
     from sublingual.parsing import Parser
 
     set_threads(threads)
     where = runtime.device(device)
     given = {"steps": steps, "optimizer": optimizer, "encoder_rate": encoder_rate, "classifier_rate": classifier_rate}
-    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    changes: dict[str, Any] = SHARED if shared else {}
+    changes = changes | {name: value for name, value in given.items() if value is not None}
     changes["precision"] = runtime.resolve_precision(precision, where)
     settings.from_mapping(AdaptConfig, changes, source="the options")  # what cannot be is refused before any work
     near = _say_language(similar)

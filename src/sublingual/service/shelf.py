@@ -24,8 +24,8 @@ class Shelf:
 
     The tokenizer of an encoder is there once; a parameter that is equal, bit for bit, to one of a parser already here is
     held once for both; piece embeddings that no training changed are one table. So parsers adapted with `parts=small`
-    (biases, norms, classifier) share all of the encoder but a four-hundredth, others its tokenizer alone. The
-    trees are the same either way: nothing here writes into a parameter.
+    (`adapt --shared`) share the encoder but for its biases and norms; others, its tokenizer alone. The trees are the same
+    either way: nothing here changes a parameter for good.
     """
 
     def __init__(self, *, keep: int, device: torch.device | str = "cpu") -> None:
