@@ -12,6 +12,7 @@ import yaml
 
 from sublingual.config import changed, from_mapping, load, presets
 from sublingual.errors import ConfigError
+from sublingual.training.finding import FindConfig
 from sublingual.training.stage1 import TrainConfig
 from sublingual.training.stage2 import Stage2Config
 
@@ -155,7 +156,12 @@ def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
 def test_every_preset_loads_and_the_papers_differs_from_the_default() -> None:
     assert "paper-stage1" in presets()
     assert presets() == sorted(presets())
-    kinds = {"joint-bundled": Stage2Config, "meta-bundled": Stage2Config, "paper-meta": Stage2Config}
+    kinds = {
+        "joint-bundled": Stage2Config,
+        "meta-bundled": Stage2Config,
+        "paper-meta": Stage2Config,
+        "paper-finding": FindConfig,
+    }
     for name in presets():
         kind = kinds.get(name, TrainConfig)
         assert isinstance(load(kind, name), kind)

@@ -163,7 +163,7 @@ def test_failed_jobs_say_why(
     job = adapting.client.ask("/api/jobs", {"data": data, "name": "a"}).json["id"]
     now = finished(adapting.client, job)
     assert now["state"] == "failed"
-    assert now["fault"].startswith("the label 'nobase' has no universal relation to start from")
+    assert "(sent_id en-004): the label 'nobase' has no universal relation to start from" in now["fault"]
 
     def broken(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("a secret of the house")

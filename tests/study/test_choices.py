@@ -21,7 +21,7 @@ def records(path: Path, las: dict[str, list[float]], *, rate: float) -> Path:
                     "encoder": "tiny",
                     "settings": {
                         "stage2": {"outer": {"encoder_rate": rate, "classifier_rate": 1e-3, "clip": float("inf")}}
-                    }
+                    },
                 },
                 "treebank": treebank,
                 "support_seed": seed,
