@@ -163,3 +163,12 @@ def test_supports_of_several_sizes_share_a_reserve() -> None:
 def test_what_cannot_be_planned_is_refused(words: tuple[str, ...], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         steps(study("smoke", words=words), ud=embedded_folder())
+
+
+def test_tables_and_figures_are_of_what_there_is() -> None:
+    """A figure of controls needs controls, a correlation four treebanks, the paper's rows treebanks of the paper."""
+    smoke, small = by_name("smoke"), by_name("small")
+    assert "figure-masks-svg" in smoke
+    assert "figure-changes-svg" in smoke
+    assert not {"figure-factors-svg", "table-paper-csv", "figure-curve-svg"} & set(smoke)
+    assert {"figure-factors-svg", "table-paper-csv", "figure-curve-svg", "figure-masks-svg"} <= set(small)

@@ -77,7 +77,7 @@ def started(tmp_path: Path) -> Iterator[Callable[[Path, str], subprocess.Popen[b
     running: list[subprocess.Popen[bytes]] = []
 
     def start(scale: Path, name: str) -> subprocess.Popen[bytes]:
-        words = command("run", "--scale", str(scale), "--out", str(tmp_path / name))
+        words = command("run", "--group", "main", "--scale", str(scale), "--out", str(tmp_path / name))
         running.append(subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         return running[-1]
 

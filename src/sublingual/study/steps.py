@@ -23,6 +23,7 @@ from sublingual.subnetworks.systems import System, system
 SUFFIXES: dict[Kind, str] = {"heads": ".json", "weights": ".safetensors"}
 RESULTS = ("fewshot", "own", "facts", "table", "figure", "report")
 FACTS, PAGE = "facts.jsonl", "report.html"
+OTHERS = "others"
 # Of what each table and figure is made; where there is nothing of the first, it is not.
 TABLES = {
     "system": ("main", "facts"),
@@ -33,14 +34,14 @@ TABLES = {
     "conflict": ("conflicts",),
     "ablation": ("all", "own"),
     "factor": ("main", "facts"),
-    "paper": ("main", "facts"),
+    "paper": ("paper", "facts"),
     "data": ("facts",),
     "training": ("main", "facts"),
 }
 FIGURES = {
-    "changes": ("main", "facts"),
-    "factors": ("main", "facts"),
-    "masks": ("own", "all"),
+    "changes": ("two", "facts"),
+    "factors": ("four", "facts"),
+    "masks": ("controls", "own", "all"),
     "subnetworks": ("heads",),
     "overlap": ("heads",),
     "curve": ("curve",),
@@ -355,39 +356,47 @@ class _Graph:
         )
         files = self.results()
         for by, names in TABLES.items():
-            found = [path for name in names for path in files[name]]
-            for form, ending in FORMATS.items() if all(files[name] for name in names[:1]) else ():
+            found = tuple(dict.fromkeys(path for name in names for path in files[name]))
+            for form, ending in FORMATS.items() if files[names[0]] else ():
                 command = ("table", *found, "--by", by, "--base", "full", "--format", form)
+                yield Step(f"table-{by}-{form}", "table", command, found, (f"tables/{by}.{ending}",), printed=True)
+        for figure, names in FIGURES.items():
+            found = tuple(dict.fromkeys(path for name in names for path in files[name]))
+            for ending in ("svg", "pdf") if files[names[0]] else ():
+                out = f"figures/{figure}.{ending}"
                 yield Step(
-                    f"table-{by}-{form}", "table", command, tuple(found), (f"tables/{by}.{ending}",), printed=True
+                    f"figure-{figure}-{ending}", "figure", ("figure", figure, *found, "--out", out), found, (out,)
                 )
-        for name, needed in FIGURES.items():
-            found = [path for each in needed for path in files[each]]
-            for ending in ("svg", "pdf") if all(files[each] for each in needed[:1]) else ():
-                out = f"figures/{name}.{ending}"
-                yield Step(
-                    f"figure-{name}-{ending}", "figure", ("figure", name, *found, "--out", out), tuple(found), (out,)
-                )
-        found = list(dict.fromkeys(path for each in files.values() for path in each))
-        yield Step("report", "report", ("report", *found, PAGE), tuple(found), (PAGE,))
+        found = tuple(dict.fromkeys(path for each in files.values() for path in each))
+        yield Step("report", "report", ("report", *found, PAGE), found, (PAGE,))
 
     def results(self) -> dict[str, list[str]]:
-        """The files that tables and figures are made from, by what they hold."""
-        found: dict[str, list[str]] = {name: [] for name in ("main", "all", "own", "curve", "conflicts", "heads")}
-        groups = list(self.study.groups.values())
-        for group in groups:
-            for step in self.group(group):
-                own = step.outputs[0]
-                if step.kind == "fewshot":
-                    found["curve" if group.sizes else "all"].append(own)
-                    if group is groups[0]:
-                        found["main"].append(own)
-                elif step.kind == "own":
-                    found["own"].append(own)
-                elif step.kind == "subnetwork" and own.endswith(SUFFIXES["heads"]):
-                    found["heads"].append(own)
-                found["conflicts"] += [path for path in step.outputs if path.endswith("conflicts.json")]
-        return {name: list(dict.fromkeys(paths)) for name, paths in found.items()} | {"facts": [FACTS]}
+        """The files that tables and figures are made from, by what they hold.
+
+        `main`: few-shot tests of the first group; `paper`, `two`, `four`: the same where some of its treebanks are the
+        paper's, or where there are so many, which a density and a correlation need. `controls`: of systems with random gates.
+        """
+        kinds = ("main", "paper", "two", "four", "all", "own", "controls", "curve", "conflicts", "heads")
+        found: dict[str, list[str]] = {kind: [] for kind in kinds}
+        for i, group in enumerate(self.study.groups.values()):
+            tests = [step.outputs[0] for step in self.group(group) if step.kind == "fewshot"]
+            own = [step.outputs[0] for step in self.group(group) if step.kind == "own"]
+            found["curve" if group.sizes else "all"] += tests
+            found["own"] += own
+            if i == 0:
+                banks = group.treebanks or self.study.test_treebanks()
+                found["main"] += tests
+                found["paper"] += tests if any(_from(bank) != OTHERS for bank in banks) else []
+                found["two"] += tests if len(banks) >= 2 else []
+                found["four"] += tests if len(banks) >= 4 else []
+            if any(_row(name).start in ("shuffled", "random", "bad") for name in group.systems):
+                found["controls"] += [*own, *tests]
+            made = [
+                path for step in self.group(group) if step.kind in ("system", "subnetwork") for path in step.outputs
+            ]
+            found["conflicts"] += [path for path in made if path.endswith("conflicts.json")]
+            found["heads"] += [path for path in made if path.startswith("subnetworks/heads/")]
+        return {kind: list(dict.fromkeys(paths)) for kind, paths in found.items()} | {"facts": [FACTS]}
 
     def _files(self, names: tuple[str, ...], *splits: Split) -> tuple[str, ...]:
         """The treebanks' files of these splits."""
@@ -428,4 +437,4 @@ def _kind(name: str) -> Kind | None:
 def _from(treebank: str) -> str:
     """The code of the language that the paper transfers to a treebank from; `others` for those that it does not use."""
     entry = entry_of(treebank)
-    return "others" if entry is None or entry.transfer_language is None else LANGUAGE_CODES[entry.transfer_language]
+    return OTHERS if entry is None or entry.transfer_language is None else LANGUAGE_CODES[entry.transfer_language]
