@@ -47,7 +47,7 @@ def records(folder: Path) -> dict[str, list[Any]]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_the_smoke_scale_goes_from_treebanks_to_the_report(tmp_path: Path) -> None:
     out = tmp_path / "smoke"
@@ -88,7 +88,7 @@ def started(tmp_path: Path) -> Iterator[Callable[[Path, str], subprocess.Popen[b
             each.wait()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_a_study_killed_at_random_moments_gives_the_same_records(
     toy_file: Path, started: Callable[[Path, str], subprocess.Popen[bytes]], tmp_path: Path
