@@ -21,7 +21,7 @@ from sublingual.analysis.results import Results
 
 MakeRun = Callable[..., Run]
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-browser = pytest.mark.skipif(BROWSER is None, reason="no chromium (Debian's package of that name) to open pages with")
+browser = pytest.mark.skipif(BROWSER is None, reason="no chromium here: apt-get install chromium")
 
 
 class Page(HTMLParser):
@@ -225,6 +225,7 @@ def opened(folder: Path, text: str, script: str, *, width: int = 1300) -> str:
     return found[1]
 
 
+@pytest.mark.slow
 @browser
 def test_in_a_browser_a_click_sorts_a_table_and_means_stay_below(text: str, tmp_path: Path) -> None:
     script = """
@@ -245,6 +246,7 @@ def test_in_a_browser_a_click_sorts_a_table_and_means_stay_below(text: str, tmp_
     assert opened(tmp_path, text, script) == "true descending true ascending true  true true"
 
 
+@pytest.mark.slow
 @browser
 def test_in_a_browser_a_link_opens_the_section_that_it_leads_into(text: str, tmp_path: Path) -> None:
     script = """
@@ -259,6 +261,7 @@ def test_in_a_browser_a_link_opens_the_section_that_it_leads_into(text: str, tmp
     assert opened(tmp_path, text, script) == "false true"
 
 
+@pytest.mark.slow
 @browser
 @pytest.mark.parametrize("width", [1300, 520])
 def test_in_a_browser_the_page_never_scrolls_sideways(text: str, tmp_path: Path, width: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -96,7 +96,7 @@ def _systems(results: Results, main: Results, places: Places) -> Section:
     sheet = system_sheet(main.systems, comparisons, beside=main.beside)
     figures, absent = _figures(results, "changes")
     said = (f"Compared on the {len(main.systems.treebanks)} treebanks on which every system has scores.",)
-    linked = _linked(sheet, lambda row, _: places.system(row))
+    linked = _linked(sheet, lambda row, _: places.system(row[0]))
     return Section("systems", "Systems (Table 1, Figure 1)", said, (("Table 1", linked),), figures, absent)
 
 
@@ -104,7 +104,7 @@ def _treebanks(results: Results, main: Results, places: Places) -> Section | Non
     if not main.runs:
         return None
     sheet = treebank_sheet(main.treebanks, beside=main.beside)
-    linked = _linked(sheet, lambda row, column: places.cell(row, column) or places.system(column))
+    linked = _linked(sheet, lambda row, column: places.cell(row[0], column) or places.system(column))
     said = ("A score leads to its records. Grouped by the training language that is nearest.",)
     return Section("treebanks", "Treebanks by transfer language (Table 2)", said, (("Table 2", linked),))
 
@@ -168,7 +168,7 @@ def _labels(results: Results, main: Results, places: Places) -> Section | None:
         table = main.labels
     except SublingualError as fault:
         return Section("labels", title, absent=(str(fault),))
-    sheet = _linked(label_sheets.label_sheet(table), lambda row, _: places.system(row))
+    sheet = _linked(label_sheets.label_sheet(table), lambda row, _: places.system(row[0]))
     listed = _linked(label_sheets.label_list(table), lambda _, column: places.system(column))
     return Section("labels", title, (), (("Table 3", sheet), ("Each unseen or rare label, per cent right", listed)))
 
@@ -178,8 +178,7 @@ def _own(results: Results, main: Results, places: Places) -> Section:
     if not results.material.own:
         return Section("own", title, absent=("no records of `sublingual test`",))
     sheet = stage2_sheets.own_sheet(results.own, results.own_resampled)
-    by_row = {row[0]: row[1] for row in sheet.rows}
-    linked = _linked(sheet, lambda row, column: places.cell(by_row[row], column))
+    linked = _linked(sheet, lambda row, column: places.cell(row[1], column))
     return Section("own", title, (), (("Table 4", linked),))
 
 
@@ -196,12 +195,10 @@ def _ablations(results: Results, main: Results, places: Places) -> Section:
     found = results.ablations
     sheets: tuple[tuple[str, Sheet], ...] = ()
     if found:
-        by_system = stage2_sheets.ablation_sheet(found)
-        rows = tuple(
-            tuple(Entry(text, link=places.system(row[1])) if j in (4, 6) else text for j, text in enumerate(row))
-            for row in by_system.rows
-        )
-        sheets = (("Controls", replace(by_system, rows=rows)),)
+        numbers = ("LAS", "difference", "lower on")
+        sheet = stage2_sheets.ablation_sheet(found)
+        linked = _linked(sheet, lambda row, column: places.system(row[1]) if column in numbers else "")
+        sheets = (("Controls", linked),)
     else:
         absent = ("no records of controls", *absent)
     return Section(
@@ -216,7 +213,7 @@ def _paper(results: Results, main: Results, places: Places) -> Section | None:
         found = main.replicated
     except SublingualError as fault:
         return Section("paper", "Beside the paper", absent=(str(fault),))
-    sheet = _linked(replication.replication_sheet(found), lambda row, _: places.system(row))
+    sheet = _linked(replication.replication_sheet(found), lambda row, _: places.system(row[0]))
     return Section("paper", "Beside the paper", (), (("Ours and the printed rows", sheet),))
 
 
@@ -224,7 +221,8 @@ def _data(results: Results, main: Results, places: Places) -> Section:
     sheets: list[tuple[str, Sheet]] = []
     absent: list[str] = []
     if results.material.facts:
-        sheets.append(("Treebanks (section 3)", data_sheets.data_sheet(results.material.facts)))
+        sheet = data_sheets.data_sheet(results.material.facts)
+        sheets.append(("Treebanks (section 3)", _linked(sheet, lambda _row, _column: "#files")))
     else:
         absent.append("no facts of treebanks: write them with `sublingual data facts FILE`, and name that file too")
     training = data_sheets.training_sheet(training_files([*results.runs, *results.material.own]))
@@ -262,11 +260,11 @@ def _figures(results: Results, *names: str) -> tuple[tuple[Drawn, ...], tuple[st
     return tuple(drawn), tuple(absent)
 
 
-def _linked(sheet: Sheet, link: Callable[[str, str], str]) -> Sheet:
+def _linked(sheet: Sheet, link: Callable[[Sequence[str], str], str]) -> Sheet:
     """The sheet with its texts beyond the first column leading to what `link` names for row and column, if to anything."""
     rows = tuple(
         tuple(
-            text if j == 0 or not text or not (to := link(row[0], sheet.columns[j])) else _leading(text, to)
+            text if j == 0 or not text or not (to := link(row, sheet.columns[j])) else _leading(text, to)
             for j, text in enumerate(row)
         )
         for row in sheet.rows
