@@ -73,8 +73,8 @@ def test_each_parsers_default_comes_before_variations(plain: Parser, gated: Pars
 
 
 def test_a_meta_trained_parser_varies_around_its_own_rates(gated: Parser) -> None:
-    inner = {"optimizer": "sgd", "encoder_rate": 0.5, "classifier_rate": 2.0, "clip": 1.0}
-    about = About(settings={"row": {"loop": "meta"}, "stage2": {"inner": inner}})
+    inner = {"optimizer": "sgd", "encoder_rate": 0.5, "classifier_rate": 2.0, "clip": 1.0, "dropout": True}
+    about = About(settings={"row": {"loop": "meta"}, "stage2": {"inner": inner, "outer": {"embeddings": False}}})
     meta = Parser(gated.network, about=about)
     found = candidates({"m": meta}, FAROESE, changes={}, auto=True)
     assert [(s.config.optimizer, s.config.encoder_rate) for s in found] == [("sgd", 0.5), ("sgd", 0.25)]
