@@ -114,6 +114,7 @@ def test_facts_that_lack_something_are_refused() -> None:
         facts_of(record, "f:1")
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_the_paper_s_test_treebanks_count_as_section_3_says(ud: Path) -> None:
     found = {bank.name: facts_of(counted(bank), "x") for bank in treebanks(ud) if bank.role == "test"}

@@ -12,7 +12,7 @@ from itertools import pairwise
 from statistics import fmean
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from sublingual.analysis.factors import Factor
 from sublingual.analysis.intervals import Interval, interval_of
@@ -22,9 +22,11 @@ from sublingual.analysis.tables import TreebankTable
 LEAST_LANGUAGES = 8
 """Languages below which no rule is made: each left out would change too much."""
 
-_AT_MOST = 12
 LEAST_LEAF = 5
 """Treebanks that each answer of a rule must have."""
+
+_AT_MOST = 24  # thresholds of a factor
+_SAME = 1e-9
 
 
 @dataclass(frozen=True)
@@ -104,22 +106,16 @@ class Guidance:
 
 @dataclass(frozen=True)
 class _Data:
-    """LAS [treebanks, systems], the factors' values by treebank, and each treebank's language."""
+    """LAS, each treebank's language and the factors' values, and the questions: of each, which treebanks it can be asked of
+    and of which the answer is "below"."""
 
-    treebanks: tuple[str, ...]
     systems: tuple[str, ...]
-    las: Float[np.ndarray, "treebanks systems"]
-    values: tuple[Mapping[str, float], ...]
     languages: tuple[str, ...]
-
-    def only(self, places: Sequence[int]) -> _Data:
-        return _Data(
-            tuple(self.treebanks[i] for i in places),
-            self.systems,
-            self.las[list(places)],
-            tuple(self.values[i] for i in places),
-            tuple(self.languages[i] for i in places),
-        )
+    values: tuple[Mapping[str, float], ...]
+    las: Float[np.ndarray, "treebanks systems"]
+    questions: tuple[tuple[Factor, float], ...]
+    known: Bool[np.ndarray, "questions treebanks"]
+    below: Bool[np.ndarray, "questions treebanks"]
 
 
 _DEPTHS: Mapping[str, int] = {"one system for all": 0, "one question": 1, "two questions": 2}
@@ -139,94 +135,92 @@ def guidance(
     n_languages = len(set(data.languages))
     if n_languages < LEAST_LANGUAGES or len(data.systems) < 2:
         return None
-    rules = {name: _grown(data, asked, depth) for name, depth in _DEPTHS.items()}
-    chosen = {name: _left_out(data, asked, depth) for name, depth in _DEPTHS.items()}
+    everything = np.ones(len(data.las), dtype=bool)
+    rules = {name: _grown(data, everything, depth)[0] for name, depth in _DEPTHS.items()}
+    chosen = {name: _left_out(data, depth) for name, depth in _DEPTHS.items()}
     chosen["the best in hindsight"] = data.las.argmax(axis=1)
     base = chosen["one system for all"]
     judged = tuple(_judged(name, data, places, base, generator, n_resamples) for name, places in chosen.items())
-    best = _best(data)
-    return Guidance(best.system, len(data.treebanks), n_languages, rules, judged, _advice(judged, rules, best.system))
+    best = _leaf(data, everything)[0].system
+    return Guidance(best, len(data.las), n_languages, rules, judged, _advice(judged, rules, best))
 
 
 def _data(table: TreebankTable, factors: Sequence[Factor]) -> _Data:
     rows = [row for row in table.total.rows if row.treebank in table.compared]
     systems = tuple(name for name in table.systems if rows and all(name in row.cells for row in rows))
     las = np.array([[row.cells[name].las for name in systems] for row in rows], dtype=float).reshape(len(rows), -1)
-    names = tuple(row.treebank for row in rows)
+    names = [row.treebank for row in rows]
     values = tuple({f.key: f.values[name] for f in factors if name in f.values} for name in names)
-    return _Data(names, systems, las, values, tuple(languages_of([name])[0] for name in names))
+    languages = tuple(languages_of([name])[0] for name in names)
+    asked = tuple((f, at) for f in factors for at in _thresholds([v[f.key] for v in values if f.key in v]))
+    known = np.array([[f.key in v for v in values] for f, _ in asked], dtype=bool).reshape(len(asked), len(rows))
+    below = np.array([[v.get(f.key, at) < at for v in values] for f, at in asked], dtype=bool)
+    return _Data(systems, languages, values, las, asked, known, below.reshape(len(asked), len(rows)))
 
 
-def _best(data: _Data) -> Leaf:
-    means = data.las.mean(axis=0)
-    i = int(means.argmax())
-    return Leaf(data.systems[i], float(means[i]), len(data.treebanks))
-
-
-def _grown(data: _Data, factors: Sequence[Factor], depth: int) -> Rule:
-    """The rule of at most that many questions whose chosen systems have the highest mean LAS on these treebanks."""
-    best: Rule = _best(data)
-    highest = _total(best, data)
-    if depth == 0:
-        return best
-    for factor in factors:
-        for threshold in _thresholds([values.get(factor.key) for values in data.values]):
-            sides = _sides(data, factor.key, threshold)
-            if min(map(len, sides)) < LEAST_LEAF:
-                continue
-            if depth == 1:
-                low, high = (_best(data.only(side)) for side in sides)
-                grown: list[Rule] = [Split(factor.key, factor.short, threshold, low, high)]
-            else:  # the second question is asked on one side only
-                below, above = (data.only(side) for side in sides)
-                grown = [
-                    Split(factor.key, factor.short, threshold, _grown(below, factors, depth - 1), _best(above)),
-                    Split(factor.key, factor.short, threshold, _best(below), _grown(above, factors, depth - 1)),
-                ]
-            for rule in grown:
-                if (total := _total(rule, data)) > highest + 1e-9:
-                    best, highest = rule, total
-    return best
-
-
-def _sides(data: _Data, key: str, threshold: float) -> tuple[list[int], list[int]]:
-    """The treebanks below the threshold and the others; those of which it is not known belong to the larger side."""
-    known = {i: values[key] for i, values in enumerate(data.values) if key in values}
-    low = [i for i, value in known.items() if value < threshold]
-    high = [i for i, value in known.items() if value >= threshold]
-    unknown = [i for i in range(len(data.values)) if i not in known]
-    return (sorted(low + unknown), high) if len(low) >= len(high) else (low, sorted(high + unknown))
-
-
-def _thresholds(values: Sequence[float | None]) -> list[float]:
-    """The middles between neighbouring values, at most 12 of them, evenly over the treebanks."""
-    known = sorted({value for value in values if value is not None})
-    middles = [(a + b) / 2 for a, b in pairwise(known)]
+def _thresholds(values: Sequence[float]) -> list[float]:
+    """The middles between neighbouring values, at most 24 of them, evenly over the values."""
+    middles = [(a + b) / 2 for a, b in pairwise(sorted(set(values)))]
     if len(middles) <= _AT_MOST:
         return middles
     return [middles[round(i)] for i in np.linspace(0, len(middles) - 1, _AT_MOST)]
 
 
-def _total(rule: Rule, data: _Data) -> float:
-    return float(sum(data.las[i, data.systems.index(rule.choose(values))] for i, values in enumerate(data.values)))
+def _leaf(data: _Data, some: Bool[np.ndarray, " treebanks"]) -> tuple[Leaf, float]:
+    """The system that is best on these treebanks, and the sum of its LAS."""
+    sums = some @ data.las  # [systems]
+    i, n = int(sums.argmax()), int(some.sum())
+    return Leaf(data.systems[i], float(sums[i] / max(n, 1)), n), float(sums[i])
 
 
-def _left_out(data: _Data, factors: Sequence[Factor], depth: int) -> np.ndarray:
+def _grown(data: _Data, some: Bool[np.ndarray, " treebanks"], depth: int) -> tuple[Rule, float]:
+    """The rule of at most that many questions whose systems have the highest LAS on these treebanks, and its sum.
+
+    A second question is asked on one side of the first only.
+    """
+    best: tuple[Rule, float] = _leaf(data, some)
+    if depth == 0 or not data.questions:
+        return best
+    low, high = _sides(data, some)
+    allowed = (low.sum(axis=1) >= LEAST_LEAF) & (high.sum(axis=1) >= LEAST_LEAF)  # [questions]
+    if depth == 1:
+        sums = (low @ data.las).max(axis=1) + (high @ data.las).max(axis=1)
+        best_of_all = int(np.where(allowed, sums, -np.inf).argmax())
+        allowed &= np.arange(len(allowed)) == best_of_all
+    for i in np.flatnonzero(allowed).tolist():
+        for depths in dict.fromkeys([(depth - 1, 0), (0, depth - 1)]):
+            (one, x), (other, y) = (_grown(data, side[i], d) for side, d in zip((low, high), depths, strict=True))
+            if x + y > best[1] + _SAME:
+                factor, threshold = data.questions[i]
+                best = Split(factor.key, factor.short, threshold, one, other), x + y
+    return best
+
+
+def _sides(
+    data: _Data, some: Bool[np.ndarray, " treebanks"]
+) -> tuple[Bool[np.ndarray, "questions treebanks"], Bool[np.ndarray, "questions treebanks"]]:
+    """Of each question the treebanks below and the others; those that it cannot be asked of belong to the larger side."""
+    asked, rest = data.known & some, ~data.known & some
+    low, high = asked & data.below, asked & ~data.below
+    to_low = (low.sum(axis=1) >= high.sum(axis=1))[:, None]
+    return low | (rest & to_low), high | (rest & ~to_low)
+
+
+def _left_out(data: _Data, depth: int) -> Int[np.ndarray, " treebanks"]:
     """Of each treebank the place of the system that a rule chose which was made without any treebank of its language."""
-    chosen = np.zeros(len(data.treebanks), dtype=np.int64)
+    chosen = np.zeros(len(data.las), dtype=np.int64)
+    languages = np.array(data.languages)
     for language in dict.fromkeys(data.languages):
-        rest = [i for i, other in enumerate(data.languages) if other != language]
-        rule = _grown(data.only(rest), factors, depth)
-        for i, other in enumerate(data.languages):
-            if other == language:
-                chosen[i] = data.systems.index(rule.choose(data.values[i]))
+        rule, _ = _grown(data, languages != language, depth)
+        for i in np.flatnonzero(languages == language).tolist():
+            chosen[i] = data.systems.index(rule.choose(data.values[i]))
     return chosen
 
 
 def _judged(
     name: str, data: _Data, chosen: np.ndarray, base: np.ndarray, generator: np.random.Generator, n_resamples: int
 ) -> Judged:
-    places = np.arange(len(data.treebanks))
+    places = np.arange(len(data.las))
     las, single = data.las[places, chosen], data.las[places, base]
     languages = [*dict.fromkeys(data.languages)]
     number = np.array([languages.index(language) for language in data.languages])
