@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from sublingual.data.conllu import read_conllu
-from sublingual.model.compact import compacted
 from sublingual.parsing import Parser
 
 
@@ -44,7 +43,7 @@ def main() -> None:
     sentences = read_conllu(chosen.file, heads="ignored")[: chosen.sentences]
     shape = (network.encoder.n_layers, network.encoder.n_attention_heads)
     gates = random_gates(shape, off=chosen.off, layers=chosen.layers, seed=chosen.seed)
-    parsers = {"gated": Parser(network, gates), "compact": Parser(compacted(network, gates)), "full": Parser(network)}
+    parsers = {"gated": Parser(network, gates), "compact": Parser(network.compacted(gates)), "full": Parser(network)}
     trees = {name: parser.parse(sentences) for name, parser in parsers.items()}
     seconds: dict[str, list[float]] = {name: [] for name in parsers}
     for _ in range(chosen.rounds):

@@ -10,7 +10,7 @@ import torch
 
 from sublingual.candidates import STEPS, Setting, candidates, identity
 from sublingual.languages import nearest, resolve
-from sublingual.model.checkpoint import About
+from sublingual.model.card import About
 from sublingual.parsing import Parser
 
 if TYPE_CHECKING:

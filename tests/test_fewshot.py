@@ -22,7 +22,7 @@ from sublingual.data.support import draw_support
 from sublingual.data.treebanks import Treebank, treebank_at
 from sublingual.errors import ConfigError, DataError, TrainingError
 from sublingual.fewshot import _sample, fewshot, summary, unadapted, write_record
-from sublingual.model.checkpoint import About
+from sublingual.model.card import About
 from sublingual.parsing import Parser
 from sublingual.scoring import score
 

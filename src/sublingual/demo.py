@@ -23,7 +23,7 @@ from sublingual.data.treebanks import Split, Treebank
 from sublingual.demo_page import DemoResult, LanguageResult, page, record
 from sublingual.demo_systems import SystemsConfig, compare_systems
 from sublingual.languages import nearest, resolve
-from sublingual.model.checkpoint import About
+from sublingual.model.card import About
 from sublingual.model.parser import ParserConfig
 from sublingual.model.sources import BUNDLED
 from sublingual.parsing import Parser

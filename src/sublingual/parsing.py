@@ -19,7 +19,7 @@ from sublingual.data.tags import with_tags
 from sublingual.decoding import decode_batch, decode_labels
 from sublingual.errors import ModelError
 from sublingual.model import checkpoint
-from sublingual.model.checkpoint import About
+from sublingual.model.card import About
 from sublingual.model.hub import only_cached
 from sublingual.model.parser import BiaffineParser, Scores
 from sublingual.model.tagger import Tagger

@@ -25,7 +25,8 @@ from sublingual.data.conllu import Sentence
 from sublingual.data.downloads import sha256_of
 from sublingual.errors import EncoderError, ModelError
 from sublingual.model import checkpoint
-from sublingual.model.checkpoint import About, card, load, save
+from sublingual.model.card import About, card
+from sublingual.model.checkpoint import load, save
 from sublingual.model.parser import BiaffineParser
 from sublingual.parsing import Parser, parse
 from sublingual.runtime import machine, versions

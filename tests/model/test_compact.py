@@ -13,7 +13,7 @@ from sublingual.adaptation import AdaptConfig, adapt
 from sublingual.data.batches import pack
 from sublingual.data.conllu import Sentence
 from sublingual.errors import EncoderError, ModelError
-from sublingual.model.compact import FAMILIES, compacted
+from sublingual.model.compact import FAMILIES
 from sublingual.model.encoder import Encoder
 from sublingual.model.parser import BiaffineParser, ParserConfig, new_parser
 from sublingual.parsing import Parser, parse
@@ -39,14 +39,14 @@ def test_a_compact_encoder_gives_what_the_gated_one_gives(
 ) -> None:
     encoder = new_encoder(family, dropout=0.0, attention_dropout=0.0)
     network = new_parser(encoder, config=ParserConfig(arc_size=3, label_size=2)).train(training)
-    compact = compacted(network, GATES)
+    compact = network.compacted(GATES)
     for gated, own in zip(layers(encoder, sentences, GATES), layers(compact.encoder, sentences, None), strict=True):
         torch.testing.assert_close(own, gated, atol=1e-5, rtol=1e-5)
 
 
 def test_the_network_that_it_is_made_from_stays_as_it_was(tiny: BiaffineParser) -> None:
     before = {n: t.clone() for n, t in tiny.state_dict().items()}
-    compacted(tiny, GATES)
+    tiny.compacted(GATES)
     after = tiny.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[n], after[n]) for n in before)
@@ -55,16 +55,16 @@ def test_the_network_that_it_is_made_from_stays_as_it_was(tiny: BiaffineParser) 
 
 def test_attention_parameters_go_with_the_attention_heads(tiny: BiaffineParser) -> None:
     """Of each layer's attention heads a part in four is 32 x 8 weights four times and 8 biases thrice; all share a bias."""
-    full, compact = attention_parameters(tiny), attention_parameters(compacted(tiny, GATES))
+    full, compact = attention_parameters(tiny), attention_parameters(tiny.compacted(GATES))
     assert full - compact == 6 * (4 * 32 * 8 + 3 * 8)
 
 
 def test_trees_are_those_of_the_gated_model(tiny: BiaffineParser, sentences: list[Sentence]) -> None:
-    assert parse(compacted(tiny, GATES), sentences) == parse(tiny, sentences, gates=GATES)
+    assert parse(tiny.compacted(GATES), sentences) == parse(tiny, sentences, gates=GATES)
 
 
 def test_all_gates_on_removes_nothing_and_changes_no_bit(tiny: BiaffineParser, sentences: list[Sentence]) -> None:
-    compact = compacted(tiny, torch.ones(3, 4))
+    compact = tiny.compacted(torch.ones(3, 4))
     own, full = layers(compact.encoder, sentences, None), layers(tiny.encoder, sentences, None)
     assert all(torch.equal(a, b) for a, b in zip(own, full, strict=True))
 
@@ -72,7 +72,7 @@ def test_all_gates_on_removes_nothing_and_changes_no_bit(tiny: BiaffineParser, s
 def test_a_compact_model_is_saved_and_comes_back_to_the_bit(
     tiny: BiaffineParser, sentences: list[Sentence], tmp_path: Path
 ) -> None:
-    compact = Parser(compacted(tiny, GATES))
+    compact = Parser(tiny.compacted(GATES))
     compact.save_pretrained(tmp_path / "compact")
     loaded = Parser.from_pretrained(tmp_path / "compact")
     own, saved = loaded.network.state_dict(), compact.network.state_dict()
@@ -92,7 +92,7 @@ def test_a_compact_model_adapts(
     tiny: BiaffineParser, sentences: list[Sentence], precision: str, optimizer: str
 ) -> None:
     config = AdaptConfig(steps=5, optimizer=optimizer, precision=precision, dropout=False)  # type: ignore[arg-type]
-    adapted = adapt(Parser(compacted(tiny, GATES)), sentences, config=config)
+    adapted = adapt(Parser(tiny.compacted(GATES)), sentences, config=config)
     assert adapted.after < adapted.before
 
 
@@ -101,22 +101,22 @@ def test_a_compact_model_adapts_as_the_gated_one_does(tiny: BiaffineParser, sent
     gates = GATES.round()
     config = AdaptConfig(steps=3, optimizer="sgd", precision="fp32", dropout=False)
     gated = adapt(Parser(tiny, gates), sentences, config=config)
-    compact = adapt(Parser(compacted(tiny, gates)), sentences, config=config)
+    compact = adapt(Parser(tiny.compacted(gates)), sentences, config=config)
     assert compact.losses == pytest.approx(gated.losses, rel=1e-4)
 
 
 def test_a_compact_encoder_refuses_gates(tiny: BiaffineParser, sentences: list[Sentence]) -> None:
     with pytest.raises(EncoderError, match="is compact and takes no gates"):
-        parse(compacted(tiny, GATES), sentences, gates=GATES)
+        parse(tiny.compacted(GATES), sentences, gates=GATES)
 
 
 def test_a_compact_model_is_not_compacted_again(tiny: BiaffineParser) -> None:
     with pytest.raises(ModelError, match="is compact already"):
-        compacted(compacted(tiny, GATES), GATES)
+        tiny.compacted(GATES).compacted(GATES)
 
 
 @pytest.mark.parametrize("family", ["distilbert", "eurobert", "modernbert"])
 def test_other_families_are_refused_by_name(new_encoder: Callable[..., Encoder], family: str) -> None:
     network = new_parser(new_encoder(family), config=replace(ParserConfig(), arc_size=3, label_size=2))
     with pytest.raises(ModelError, match=f"'{family}', whose attention heads cannot be removed"):
-        compacted(network, GATES)
+        network.compacted(GATES)

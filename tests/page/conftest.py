@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from sublingual.model.checkpoint import About
+from sublingual.model.card import About
 from sublingual.model.encoder import load_encoder
 from sublingual.model.parser import ParserConfig, new_parser
 from sublingual.parsing import Parser

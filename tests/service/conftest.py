@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from sublingual.data.conllu import Sentence
-from sublingual.model.checkpoint import About
+from sublingual.model.card import About
 from sublingual.model.encoder import load_encoder
 from sublingual.model.parser import ParserConfig, new_parser
 from sublingual.parsing import Parser

@@ -30,14 +30,13 @@ def compact(
     """Remove the attention heads that are switched off: the same trees from a smaller, faster model without gates."""
     refuse_existing(out, overwrite=overwrite)
 
-    from sublingual.model.compact import compacted
     from sublingual.parsing import Parser
 
     parser = Parser.from_pretrained(model)
     gates = _gates(parser, subnetwork, model)
     n_off = int((gates == 0).sum())
     note = f"{parser.about.note} Compact: {n_off} of {gates.numel()} attention heads removed.".strip()
-    smaller = Parser(compacted(parser.network, gates), about=replace(parser.about, note=note))
+    smaller = Parser(parser.network.compacted(gates), about=replace(parser.about, note=note))
     smaller.save_pretrained(out, overwrite=overwrite)
     before, after = (sum(p.numel() for p in each.network.parameters()) for each in (parser, smaller))
     say(

@@ -1,4 +1,4 @@
-"""A network whose switched-off attention heads are really gone: smaller and faster, with the same scores.
+"""An encoder whose switched-off attention heads are really gone: smaller and faster, with the same outputs.
 
 The encoder's configuration lists which attention heads each layer keeps (`kept_attention_heads`) and goes into the model's
 folder with it; `resize_` gives an architecture that is made from such a configuration its sizes. The library cuts queries,
@@ -8,8 +8,7 @@ reads it from the tensors. A layer without any adds the bias of its output proje
 
 from __future__ import annotations
 
-from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -17,9 +16,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from sublingual.errors import ModelError
-
-if TYPE_CHECKING:  # the encoder imports this module
-    from sublingual.model.parser import BiaffineParser
 
 # Families whose layers are `encoder.layer[i].attention` with `self.query`, `self.key`, `self.value` and `output.dense`.
 FAMILIES = ("bert", "camembert", "electra", "ernie", "roberta", "xlm-roberta", "xlm-roberta-xl")
@@ -35,29 +31,26 @@ class NoAttention(nn.Module):
         return hidden_states[..., :0], None
 
 
-def compacted(network: BiaffineParser, gates: Float[Tensor, "layers attention_heads"]) -> BiaffineParser:
-    """Returns a copy without the attention heads whose gate is 0; without gates it scores as the network does with them.
+def remove_(model: PreTrainedModel, gates: Float[Tensor, "layers attention_heads"], *, name: str) -> None:
+    """Removes the attention heads whose gate is 0 from an encoder, in place; `name` is what messages call it.
 
-    A gate that is neither 0 nor 1 is multiplied into the output projection. Raises ModelError for an encoder of another
-    family than BERT's, and for one that is compact already.
+    Without gates it then gives what it gave with them: a gate that is neither 0 nor 1 is multiplied into the output
+    projection. Raises ModelError for an encoder of another family than BERT's, and for one that is compact already.
     """
-    name, family = network.encoder.name, network.encoder.config.model_type
+    family = model.config.model_type
     if family not in FAMILIES:
         raise ModelError(
             f"the encoder {name!r} is of the family {family!r}, whose attention heads cannot be removed here; families whose "
             f"can: {', '.join(FAMILIES)}"
         )
-    if is_compact(network.encoder.model):
+    if is_compact(model):
         raise ModelError(f"the encoder {name!r} is compact already: nothing is left to remove; compact the full model")
-    smaller = deepcopy(network)
-    model = smaller.encoder.model
     with torch.no_grad():
         weights = [_kept_weights(block, row) for block, row in zip(_blocks(model), gates, strict=True)]
     setattr(model.config, _KEPT, [torch.nonzero(row).flatten().tolist() for row in gates])
     resize_(model)
     for block, own in zip(_blocks(model), weights, strict=True):
         block.load_state_dict(own, strict=False)
-    return smaller
 
 
 def is_compact(model: PreTrainedModel) -> bool:

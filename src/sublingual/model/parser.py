@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, fields
 
 import torch
@@ -14,6 +15,7 @@ from sublingual.data.conllu import Sentence
 from sublingual.data.vocabulary import LabelVocabulary, base_relation, published_labels
 from sublingual.errors import ConfigError, DataError
 from sublingual.model.biaffine import ArcScorer, LabelScorer, Projection, gathered, shared_dropout
+from sublingual.model.compact import remove_
 from sublingual.model.encoder import Encoder, LayerMix
 
 MAX_WORDS = 5000  # parsing takes 45 bytes for each pair of words (measured), mostly arc scores: 1.1 GB for that many
@@ -191,6 +193,15 @@ class BiaffineParser(nn.Module):
         other._modules = {**self._modules, "labels": self.labels.extended(like=like)}
         other.vocabulary = self.vocabulary.extended(new)
         return other
+
+    def compacted(self, gates: Float[Tensor, "layers attention_heads"]) -> BiaffineParser:
+        """Returns a copy without the attention heads whose gate is 0; without gates it scores as this one does with them.
+
+        Raises ModelError for an encoder whose attention heads cannot be removed (`model.compact`).
+        """
+        smaller = deepcopy(self)
+        remove_(smaller.encoder.model, gates, name=smaller.encoder.name)
+        return smaller
 
 
 def new_parser(

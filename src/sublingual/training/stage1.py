@@ -13,7 +13,7 @@ from sublingual.config import load
 from sublingual.data.conllu import Sentence, read_conllu
 from sublingual.data.downloads import sha256_of
 from sublingual.data.treebanks import licence_of
-from sublingual.model.checkpoint import UNKNOWN, About
+from sublingual.model.card import UNKNOWN, About
 from sublingual.model.encoder import load_encoder
 from sublingual.model.parser import ParserConfig, new_parser
 from sublingual.model.sources import BUNDLED, DEFAULT_ENCODER
