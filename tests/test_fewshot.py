@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -114,6 +115,34 @@ def test_steps_that_diverge_name_the_treebank_and_the_seed(parser: Parser, treeb
         list(fewshot(parser, treebank, seeds=[3], config=wild, n=5))
 
 
+@pytest.mark.parametrize("method", ["nearest", "importance"])
+def test_a_support_set_with_a_label_that_is_none_of_ud_names_the_treebank_and_the_seed(
+    parser: Parser, treebank: Treebank, method: str
+) -> None:
+    (file,) = treebank.files("test")
+    file.write_text(file.read_text("utf-8").replace("\tpunct\t", "\tzzz\t"), encoding="utf-8")
+    one = replace(parser, subnetworks={"ar": torch.ones(2, 2), "et": torch.eye(2)})
+    with pytest.raises(DataError, match=r"UD_Turkish-Own, support seed 3: .*the label 'zzz' has no universal relation"):
+        next(fewshot(one, treebank, seeds=[3], config=FEW, n=5, method=method))
+
+
+def test_a_support_set_smaller_than_asked_for_is_said_once(
+    parser: Parser, treebank: Treebank, demo: Callable[..., list[Sentence]], caplog: pytest.LogCaptureFixture
+) -> None:
+    write_conllu(demo("Turkish", 14)[10:], treebank.folder / "tr_own-ud-dev.conllu")
+    records = list(fewshot(parser, treebank_at(treebank.folder), seeds=[0, 1], config=FEW, n=5))
+    assert [len(record["support"]) for record in records] == [4, 4]
+    assert [r.getMessage() for r in caplog.records] == [
+        "UD_Turkish-Own: its dev split has 4 sentences, all of which are the support set of 5 that was asked for"
+    ]
+
+
+def test_a_dev_file_without_sentences_is_no_support_set(parser: Parser, treebank: Treebank) -> None:
+    (treebank.folder / "tr_own-ud-dev.conllu").touch()
+    with pytest.raises(DataError, match="UD_Turkish-Own, support seed 0: the support set has no word with a head"):
+        next(fewshot(parser, treebank_at(treebank.folder), seeds=[0], config=FEW, n=5))
+
+
 def test_without_steps_adapted_is_zero_shot(parser: Parser, treebank: Treebank) -> None:
     (record,) = fewshot(parser, treebank, seeds=[0], config=AdaptConfig(steps=0), n=5)
     assert record["adapted"] == record["zero_shot"]
@@ -169,6 +198,14 @@ def test_new_labels_are_in_the_record(parser: Parser, treebank: Treebank) -> Non
     assert record["new_labels"] == ["root:zzz"]
 
 
+def test_a_test_treebanks_own_train_file_is_not_read(parser: Parser, treebank: Treebank) -> None:
+    clocks = {"seconds", "cpu_seconds"}
+    (without,) = fewshot(parser, treebank, seeds=[0], config=FEW, n=5)
+    (treebank.folder / "tr_own-ud-train.conllu").write_bytes(b"no line of CoNLL-U\xff")
+    (beside,) = fewshot(parser, treebank_at(treebank.folder), seeds=[0], config=FEW, n=5)
+    assert {k: v for k, v in beside.items() if k not in clocks} == {k: v for k, v in without.items() if k not in clocks}
+
+
 def test_a_treebank_without_test_is_refused(parser: Parser, tmp_path: Path) -> None:
     folder = tmp_path / "UD_English-Own"
     folder.mkdir()
@@ -220,6 +257,22 @@ def test_records_are_lines_of_json(tmp_path: Path) -> None:
     text = (tmp_path / "r.jsonl").read_text("utf-8")
     assert [json.loads(line) for line in text.splitlines()] == records
     assert "sætning-1" in text
+
+
+def test_a_full_disk_is_named_and_leaves_the_records_before_whole(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    write_record(path, {"a": 1})
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 5, limits[1]))
+    try:
+        with pytest.raises(
+            DataError, match=r"r.jsonl: a record could not be written \(.*too large\); those before are whole"
+        ):
+            write_record(path, {"b": "x" * 100})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
 
 
 def test_a_language_is_scored_in_its_own_subnetwork_without_adaptation(parser: Parser, treebank: Treebank) -> None:

@@ -6,6 +6,8 @@ And scores without adaptation, such as those of the training languages in their 
 from __future__ import annotations
 
 import json
+import logging
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -29,6 +31,7 @@ from sublingual.scoring import Score, score, sentence_counts, signature
 from sublingual.transfer import Transfer, own, transfer
 
 Record = dict[str, Any]
+_log = logging.getLogger(__name__)
 
 
 def fewshot(
@@ -59,13 +62,16 @@ def fewshot(
     for seed in seeds:
         began, cpu = time.monotonic(), time.process_time()
         drawn = draw_support(treebank, test, seed=seed, n=n, reserve=reserve, keep_repeated=keep_repeated, among=sample)
+        if len(drawn.support) < n and seed == seeds[0]:
+            said = "%s: its %s split has %d sentences, all of which are the support set of %d that was asked for"
+            _log.warning(said, treebank.name, drawn.source, len(drawn.support), n)
         gold = [test[i] for i in drawn.rest]
-        chosen = transfer(parser, treebank.name, method=method, support=drawn.support, seed=seed, config=config)
-        before = zero_shot.parsed(chosen)
         try:
+            chosen = transfer(parser, treebank.name, method=method, support=drawn.support, seed=seed, config=config)
+            before = zero_shot.parsed(chosen)
             adapted = adapt(parser, drawn.support, config=config, seed=seed, gates=chosen.gates)
-        except TrainingError as fault:
-            raise TrainingError(f"{treebank.name}, support seed {seed}: {fault}") from fault
+        except (DataError, TrainingError) as fault:
+            raise type(fault)(f"{treebank.name}, support seed {seed}: {fault}") from fault
         parsed = adapted.parser.parse(gold)
         counts = sentence_counts(gold, parsed)
         yield {
@@ -228,9 +234,17 @@ def _description(parser: Parser) -> dict[str, Any]:
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Appends the record as one JSON line."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    """Appends the record as one JSON line; raises DataError where the disk is full, and the lines before stay whole."""
+    line, size = json.dumps(record, ensure_ascii=False) + "\n", path.stat().st_size if path.is_file() else 0
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line)
+    except OSError as fault:
+        if path.is_file():
+            os.truncate(path, size)
+        raise DataError(
+            f"{path}: a record could not be written ({fault}); those before are whole: make room and run the rest"
+        ) from fault
 
 
 def summary(records: Sequence[Record]) -> list[dict[str, Any]]:

@@ -114,6 +114,22 @@ def test_find_writes_a_file_a_seed_and_their_union(found: Path, run: Run, model:
     assert {p: p.read_bytes() for p in found.glob("*.json")} == before
 
 
+def test_what_is_there_of_another_search_is_refused(
+    run: Run, found: Path, model: Path, tiny_encoder: Path, ud_folder: Path
+) -> None:
+    before = {p: p.read_bytes() for p in found.glob("*.json")}
+    options = (*BANKS, "--ud", ud_folder, "--seeds", 2, *QUICK)
+    for start, changed, other in (
+        (("--model", model), ("--set", "prune.keep=0.5"), "settings"),
+        (("--model", model), ("hi=UD_Norwegian-Demo",), "data"),
+        (("--encoder", tiny_encoder), (), "start"),
+    ):
+        ran = run("subnetwork", "find", found, *options, *start, *changed)
+        assert ran.code == 1
+        assert f"hi-0.json was found with other {other}; choose another folder, or delete it" in ran.last
+    assert {p: p.read_bytes() for p in found.glob("*.json")} == before
+
+
 def test_find_starts_from_a_parser_or_from_an_encoder(run: Run, model: Path, tmp_path: Path, ud_folder: Path) -> None:
     for options in ([], ["--model", model, "--encoder", "x"]):
         ran = run("subnetwork", "find", tmp_path / "f", *BANKS, "--ud", ud_folder, *options)

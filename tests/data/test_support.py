@@ -10,7 +10,7 @@ import pytest
 
 from sublingual.data.conllu import Sentence, write_conllu
 from sublingual.data.support import SUPPORT_SIZE, FewShot, draw_support
-from sublingual.data.treebanks import Treebank, treebank_at
+from sublingual.data.treebanks import Treebank, find, treebank_at
 from sublingual.errors import ConfigError, DataError
 
 Make = Callable[..., Treebank]
@@ -105,6 +105,27 @@ def test_a_support_sentence_out_of_test_is_never_scored_even_with_repeated_ones(
     assert [i for i, s in enumerate(test) if s.words not in words] == list(plain.rest)
     assert plain.n_repeated == 25 - len(plain.rest)
     assert plain.n_repeated > 0
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("name", "n_test", "n_alike"), [("Bhojpuri-BHTB", 357, 177), ("Akkadian-RIAO", 1874, 411)])
+def test_real_test_files_repeat_sentences_and_no_scored_one_has_the_words_of_the_support(
+    ud: Path, name: str, n_test: int, n_alike: int
+) -> None:
+    bank = find(ud, f"UD_{name}")
+    test = bank.sentences("test")
+    times = Counter(s.words for s in test)
+    assert (len(test), sum(n for n in times.values() if n > 1)) == (n_test, n_alike)
+    left_out = 0
+    for seed in range(5):
+        drawn = draw(bank, seed=seed)
+        assert drawn.source == "test"
+        known = {s.words for s in drawn.support}
+        assert not known & {test[i].words for i in drawn.rest}
+        assert len(drawn.rest) == n_test - sum(times[words] for words in known)
+        assert len(drawn.rest) + len(drawn.support) + drawn.n_repeated == n_test
+        left_out += drawn.n_repeated
+    assert left_out > 0
 
 
 def test_a_small_dev_is_used_whole(treebank: Make) -> None:

@@ -9,7 +9,7 @@ from sublingual.errors import DataError
 from sublingual.study.choices import best, points, write_choice
 
 
-def records(path: Path, las: dict[str, list[float]], *, rate: float) -> Path:
+def records(path: Path, las: dict[str, list[float]], *, rate: float, is_adapted: bool = True) -> Path:
     """A file of records of one point: LAS of each treebank, one a support set."""
     lines = []
     for treebank, values in las.items():
@@ -31,7 +31,7 @@ def records(path: Path, las: dict[str, list[float]], *, rate: float) -> Path:
                 "sentences": 2,
                 "zero_shot": score,
                 "adapted": score,
-                "is_adapted": True,
+                "is_adapted": is_adapted or seed > 0,
                 "config": {"steps": 20, "encoder_rate": rate},
                 "cpu_seconds": 1.0,
             }
@@ -47,6 +47,13 @@ def test_the_best_mean_over_treebanks_is_chosen(tmp_path: Path) -> None:
     found = points([a, b])
     assert [point.las for point in found] == [55.0, 49.0]
     assert best(found).rates() == (1e-4, 1e-3)
+
+
+def test_rates_that_do_not_lower_the_support_loss_are_chosen_only_where_none_do(tmp_path: Path) -> None:
+    a = records(tmp_path / "0.jsonl", {"UD_A-X": [60.0, 60.0]}, rate=1e-4, is_adapted=False)
+    b = records(tmp_path / "1.jsonl", {"UD_A-X": [50.0, 50.0]}, rate=5e-5)
+    assert best(points([a, b])).rates() == (5e-5, 1e-3)
+    assert best(points([a])).rates() == (1e-4, 1e-3)
 
 
 def test_what_is_chosen_is_settings_that_load(tmp_path: Path) -> None:

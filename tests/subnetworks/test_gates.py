@@ -147,6 +147,13 @@ def test_a_file_is_read_as_it_was_written_and_a_person_can_read_it(tmp_path: Pat
         ({"gates": "11"}, r"gates are a list with one string"),
         ({"format": 9}, r"is no subnetwork of format 1; find it anew"),
         ({"colour": 1}, r"unknown or missing: colour"),
+        ({"language": 3}, r"language is 3: input should be a valid string"),
+        ({"seeds": 0}, r"seeds is 0: input should be a valid tuple"),
+        ({"dev_before": "high"}, r"dev_before is 'high': input should be a valid number"),
+        ({"details": None}, r"details is None: input should be a valid dictionary"),
+        ({"details": {"importance": [[0.5, 0.5]]}}, r"importance is a number for each of 4 attention heads"),
+        ({"details": {"importance": [[0.5], [0.5, 0.5]]}}, r"importance is a number for each of 4"),
+        ({"details": {"importance": [[0.5, "x"]] * 2}}, r"importance is a number for each of 4"),
     ],
 )
 def test_a_damaged_file_is_refused_by_name(tmp_path: Path, change: dict[str, object], message: str) -> None:

@@ -15,9 +15,9 @@ from sublingual.data.embedded import embedded
 from sublingual.errors import DataError
 from sublingual.model.parser import BiaffineParser, ParserConfig
 from sublingual.parsing import Parser
-from sublingual.subnetworks.gates import read_subnetwork
+from sublingual.subnetworks.gates import Subnetwork, read_subnetwork
 from sublingual.subnetworks.importance import PruneConfig
-from sublingual.training.finding import FindConfig, Watch, find
+from sublingual.training.finding import FindConfig, Watch, find, find_weights
 from sublingual.training.finetune import FinetuneConfig
 from sublingual.training.loop import Progress
 from sublingual.training.optim import OptimConfig
@@ -68,21 +68,36 @@ def test_a_stopped_search_finds_the_same(tiny_parser: Callable[..., BiaffinePars
     assert read_subnetwork(tmp_path / "a" / "hi-1.json").details == whole.details
 
 
-def test_a_search_killed_in_its_fine_tuning_finds_the_same(
-    tiny_parser: Callable[..., BiaffineParser], tmp_path: Path, run: Callable[[Callable[[], object]], int]
+@pytest.mark.parametrize("kind", ["heads", "weights"])
+@pytest.mark.parametrize("killed_in", ["fine-tuning", "pruning"])
+def test_a_killed_search_finds_the_same(
+    tiny_parser: Callable[..., BiaffineParser],
+    tmp_path: Path,
+    run: Callable[[Callable[[], object]], int],
+    killed_in: str,
+    kind: str,
 ) -> None:
-    def search(folder: str, watch: Watch | None = None) -> bytes:
+    def search(folder: str, watch: Watch | None = None) -> str:
         parser = start(tiny_parser)
-        find(parser, "hi", **FILES, config=CONFIG, seed=1, folder=tmp_path / folder, watch=watch)
+        one = find if kind == "heads" else find_weights
+        found = one(parser, "hi", **FILES, config=CONFIG, seed=1, folder=tmp_path / folder, watch=watch)
+        gates = [found.gates] if isinstance(found, Subnetwork) else [*found.kept.values()]
         weights = b"".join(t.numpy().tobytes() for t in parser.network.state_dict().values())
-        return hashlib.sha256(weights).digest() + (tmp_path / folder / "hi-1.json").read_bytes()
+        return hashlib.sha256(weights + b"".join(g.tobytes() for g in gates) + repr(found.details).encode()).hexdigest()
 
-    def kill(progress: Progress) -> None:
-        if progress.step == 3:
-            os.kill(os.getpid(), signal.SIGKILL)
+    def kill_at(step: int) -> Callable[..., None]:
+        told: list[object] = []
 
-    assert run(lambda: search("killed", Watch(training=kill))) == -signal.SIGKILL
-    assert not (tmp_path / "killed" / "hi-1.json").exists()
+        def kill(*now: object) -> None:
+            told.append(now)
+            if len(told) == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        return kill
+
+    watch = Watch(training=kill_at(3)) if killed_in == "fine-tuning" else Watch(pruning=kill_at(2))
+    assert run(lambda: search("killed", watch)) == -signal.SIGKILL
+    assert not [*(tmp_path / "killed").glob("hi-1.[js]*")]
     assert search("killed") == search("whole")
 
 

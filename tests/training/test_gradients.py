@@ -82,19 +82,19 @@ def test_observing_changes_no_bit(
     assert record["pairs"] == ["ar-hi", "ar-it", "hi-it"]
 
 
+@pytest.mark.parametrize("everything", [False, True])
 def test_the_joint_loops_gradients_are_those_of_each_language_alone(
-    tiny_parser: Make, data: dict[str, list[Sentence]]
+    tiny_parser: Make, data: dict[str, list[Sentence]], everything: bool
 ) -> None:
     network = tiny_parser()
+    counted = [*network.parameters()] if everything else network.encoder_parameters()
     encoded = [network.encode(sentences, gold=True) for sentences in data.values()]
     expected = []
     for e in encoded:
         batch = pack(e)
-        own = torch.autograd.grad(
-            network.loss(batch).total / batch.n_annotated, network.encoder_parameters(), allow_unused=True
-        )
+        own = torch.autograd.grad(network.loss(batch).total / batch.n_annotated, counted, allow_unused=True)
         expected.append([torch.zeros(()) if g is None else g for g in own])
-    seen = Conflicts(network, LANGUAGES, steps=1, last=1)
+    seen = Conflicts(network, LANGUAGES, steps=1, last=1, everything=everything)
     observe_joint(network, gates_of(LanguageGates), encoded, seen, step=0, budget=50, precision="fp32")
     torch.testing.assert_close(seen.cosines[0], cosines(expected), rtol=1e-4, atol=1e-5)
     assert all(p.grad is None for p in network.parameters())

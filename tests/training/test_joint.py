@@ -60,6 +60,32 @@ def test_the_gradient_is_the_mean_of_the_languages_own(
         torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
 
 
+def test_the_seven_languages_go_through_the_encoder_in_one_forward_and_one_backward(
+    network: BiaffineParser, demo: Callable[..., list[Sentence]]
+) -> None:
+    names = ("Arabic", "Czech", "Estonian", "Hindi", "Italian", "Norwegian", "Russian")
+    seven = [network.encode(demo(name, 3), gold=True) for name in names]
+    gates = torch.rand(7, 2, 2, generator=torch.Generator().manual_seed(0)) > 0.3
+    forwards: list[int] = []
+    backwards: list[int] = []
+    network.encoder.register_forward_hook(lambda *_: forwards.append(1))
+    network.mix.scale.register_hook(lambda _: backwards.append(1))
+    losses = joint_gradients_(network, LanguageGates(gates, languages=names), seven, budget=4096, precision="fp32")
+    assert (len(forwards), len(backwards)) == (1, 1)
+    found = gradients(network)
+    joint_gradients_(network, LanguageGates(gates, languages=names), seven, budget=100, precision="fp32")
+    assert len(forwards) == len(backwards) > 2  # a budget of pieces cuts it into micro-batches
+    network.zero_grad()
+    apart = [
+        network.loss(pack(e), g.float().expand(len(e), -1, -1)).total / pack(e).n_annotated
+        for e, g in zip(seven, gates, strict=True)
+    ]
+    assert losses == pytest.approx([loss.item() for loss in apart], rel=1e-5)
+    torch.stack(apart).mean().backward()
+    for name, gradient in gradients(network).items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+
+
 def test_a_language_without_sentences_adds_nothing(network: BiaffineParser, batches: list[list[Encoded]]) -> None:
     gates = LanguageGates(GATES, languages=LANGUAGES)
     losses = together_(network, gates, [[], batches[1], []], budget=4096, precision="fp32")

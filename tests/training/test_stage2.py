@@ -378,6 +378,8 @@ def test_the_presets_are_what_the_loops_take() -> None:
     joint = stage2_config("joint", "bert-base-multilingual-cased")
     assert (joint.steps, joint.outer.encoder_rate, joint.outer.classifier_rate) == (1000, 5e-5, 5e-4)
     assert (joint.outer.weight_decay, joint.outer.warmup, joint.dynamic.off) == (0.0, 0.1, 0.2)
+    assert paper.outer.embeddings  # every parameter, in both loops
+    assert joint.outer.embeddings
     for loop in ("joint", "meta"):
         assert stage2_config(loop, "bundled").steps > 0
 

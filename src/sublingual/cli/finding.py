@@ -69,7 +69,7 @@ def find(
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
-    """Find the subnetwork of each language: fine-tune on it, prune, once a seed. What is there is kept."""
+    """Find the subnetwork of each language: fine-tune on it, prune, once a seed. What is there of the same search is kept."""
     if (model is None) == (encoder is None):
         raise ConfigError(
             "give --model M (a parser of stage 1) or --encoder E (from a pretrained encoder, as the paper)"
@@ -79,13 +79,13 @@ def find(
 
     from sublingual import runtime
     from sublingual.parsing import Parser
-    from sublingual.training.finding import FindConfig
+    from sublingual.training.finding import RAW, STAGE1, FindConfig, refuse_other
     from sublingual.training.runs import CHECKPOINT, only_run_in
     from sublingual.training.stage1 import config_for
 
     set_threads(threads)
     chosen = settings.load(FindConfig, config, words=words or ())
-    where = runtime.device(device)
+    where, of = runtime.device(device), STAGE1 if model else RAW
     find_one, suffix = _finder(kind)
     rows: list[list[object]] = []
     # Runs of single seeds work side by side in one folder; each has a run folder of its own.
@@ -101,7 +101,9 @@ def find(
                             start, code, train=files, dev=dev[code], config=chosen, seed=i, folder=out, watch=watch
                         )
                     (out / f"{code}-{i}.run" / CHECKPOINT).unlink(missing_ok=True)  # large, and done with
-                found.append(read_any(there))
+                kept = read_any(there)
+                refuse_other(kept, there, train=files, dev=dev[code], config=chosen, seed=i, start=of)
+                found.append(kept)
                 rows.append([code, i, found[-1].n_off, found[-1].dev_before, found[-1].dev_after])
             if seed is not None:
                 continue

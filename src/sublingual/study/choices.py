@@ -18,7 +18,8 @@ from sublingual.errors import DataError
 class Point:
     """A point of the grid: its file of records, the settings of its training and adaptation, its LAS.
 
-    las: the mean over treebanks of the mean over supports. treebanks: those that count.
+    las: the mean over treebanks of the mean over supports. treebanks: those that count. is_adapted: whether every run's
+    steps lowered its support loss.
     """
 
     file: Path
@@ -26,6 +27,7 @@ class Point:
     adaptation: dict[str, Any]
     las: float
     treebanks: tuple[str, ...]
+    is_adapted: bool
 
     def rates(self) -> tuple[float, float]:
         """The encoder's and the classifier's rate in stage 2's outer loop."""
@@ -46,8 +48,8 @@ def points(files: Sequence[Path]) -> list[Point]:
 
 
 def best(points: Sequence[Point]) -> Point:
-    """Returns the first of those with the highest LAS."""
-    return max(points, key=lambda point: point.las)
+    """Returns the first of those with the highest LAS; one that does not adapt only where none does."""
+    return max(points, key=lambda point: (point.is_adapted, point.las))
 
 
 def write_choice(point: Point, *, training: Path, adaptation: Path) -> None:
@@ -64,4 +66,5 @@ def _point(path: Path) -> Point:
         raise DataError(f"{path}: its parser was not trained in stage 2; there are no rates of it to choose")
     names = tuple(sorted({run.treebank for run in runs}))
     las = mean(mean(run.las for run in runs if run.treebank == name) for name in names)
-    return Point(path, first["parser"]["settings"]["stage2"], first["config"], las, names)
+    is_adapted = all(run.is_adapted for run in runs)
+    return Point(path, first["parser"]["settings"]["stage2"], first["config"], las, names, is_adapted)

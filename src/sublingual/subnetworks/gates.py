@@ -7,26 +7,15 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, get_type_hints, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool
+from pydantic import TypeAdapter, ValidationError
 
 from sublingual.errors import SubnetworkError
 
 FORMAT = 1
-_KEYS = (
-    "format",
-    "language",
-    "method",
-    "seeds",
-    "encoder",
-    "fingerprint",
-    "dev_before",
-    "dev_after",
-    "gates",
-    "details",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +81,8 @@ class Found(Protocol):
     def encoder(self) -> str: ...
     @property
     def fingerprint(self) -> str: ...
+    @property
+    def details(self) -> dict[str, Any]: ...
     @property
     def n_off(self) -> int: ...
 
@@ -222,11 +213,31 @@ def read_subnetwork(path: Path) -> Subnetwork:
         raise SubnetworkError(f"{path} cannot be read as a subnetwork ({fault}); find it anew") from fault
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise SubnetworkError(f"{path} is no subnetwork of format {FORMAT}; find it anew")
-    wrong = sorted(set(values) ^ set(_KEYS))
+    hints = get_type_hints(Subnetwork)
+    wrong = sorted({*values} ^ {"format", *hints})
     if wrong:
         raise SubnetworkError(f"{path}: unknown or missing: {', '.join(wrong)}; find it anew")
-    values.pop("format")
-    return Subnetwork(**{**values, "gates": _gates(values["gates"], path), "seeds": tuple(values["seeds"])})
+    gates = _gates(values["gates"], path)
+    rest = {key: _typed(kind, key, values[key], path) for key, kind in hints.items() if key != "gates"}
+    if not _is_table(rest["details"].get("importance", gates), gates.shape):
+        raise SubnetworkError(f"{path}: importance is a number for each of {gates.size} attention heads; find it anew")
+    return Subnetwork(gates=gates, **rest)
+
+
+def _typed(kind: Any, key: str, value: object, path: Path) -> Any:
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as fault:
+        raise SubnetworkError(
+            f"{path}: {key} is {value!r}: {fault.errors()[0]['msg'].lower()}; find it anew"
+        ) from fault
+
+
+def _is_table(values: Any, shape: tuple[int, ...]) -> bool:
+    try:
+        return np.shape(np.array(values, dtype=float)) == shape
+    except (TypeError, ValueError):
+        return False
 
 
 def _gates(rows: Any, path: Path) -> np.ndarray:

@@ -52,6 +52,11 @@ class System:
         if self.only is not None and self.all_but is not None:
             raise ConfigError(f"system {self.name!r}: give `only` or `all_but`, not both")
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the gates at the start are a random control's."""
+        return self.start in ("shuffled", "random", "bad")
+
     def restricts(self, language: str) -> bool:
         """Whether the language runs in a subnetwork at all."""
         if self.gates == "full":

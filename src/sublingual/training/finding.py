@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -10,12 +11,12 @@ from typing import Any
 import torch
 
 from sublingual.data.conllu import Sentence, read_conllu
-from sublingual.errors import DataError
+from sublingual.errors import DataError, TrainingError
 from sublingual.model.encoder import load_encoder
 from sublingual.model.parser import BiaffineParser, new_parser
 from sublingual.parsing import Parser
 from sublingual.runtime import forked_random
-from sublingual.subnetworks.gates import Subnetwork, write_subnetwork
+from sublingual.subnetworks.gates import Found, Subnetwork, write_subnetwork
 from sublingual.subnetworks.importance import PruneConfig, Pruned, prune
 from sublingual.subnetworks.magnitude import prune_weights
 from sublingual.subnetworks.masks import SUFFIX, WeightSubnetwork, write_weight_subnetwork
@@ -23,6 +24,8 @@ from sublingual.training.finetune import FinetuneConfig, finetune_
 from sublingual.training.loop import Progress
 from sublingual.training.optim import OptimConfig
 from sublingual.training.stage1 import TrainConfig, described
+
+STAGE1, RAW = "stage 1", "pretrained encoder"
 
 
 @dataclass(frozen=True)
@@ -120,15 +123,31 @@ def _tuned(
     held_out = [s for path in dev for s in read_conllu(path)]
     if not held_out:
         raise DataError(f"no dev sentences of {language}: the 95 % rule needs some; name a treebank with a dev split")
-    tuned = replace(config.finetune, seed=seed)
     network = start.network if isinstance(start, Parser) else _raw(start, [*learned, *held_out], seed=seed)
-    finetune_(network, learned, config=tuned, folder=folder / f"{language}-{seed}.run", progress=watch.training)
-    details = {
-        "data": [described(path, "train") for path in train] + [described(path, "dev") for path in dev],
-        "settings": asdict(replace(config, finetune=tuned)),
-        "start": "stage 1" if isinstance(start, Parser) else "pretrained encoder",
-    }
+    run, tuned = folder / f"{language}-{seed}.run", replace(config.finetune, seed=seed)
+    finetune_(network, learned, config=tuned, folder=run, progress=watch.training)
+    details = _details(train, dev, config=config, seed=seed, start=STAGE1 if isinstance(start, Parser) else RAW)
     return _Tuned(network, learned, held_out, details)
+
+
+def _details(
+    train: Sequence[Path], dev: Sequence[Path], *, config: FindConfig, seed: int, start: str
+) -> dict[str, Any]:
+    """What a subnetwork's file says of how it was found."""
+    return {
+        "data": [described(path, "train") for path in train] + [described(path, "dev") for path in dev],
+        "settings": asdict(replace(config, finetune=replace(config.finetune, seed=seed))),
+        "start": start,
+    }
+
+
+def refuse_other(
+    kept: Found, path: Path, *, train: Sequence[Path], dev: Sequence[Path], config: FindConfig, seed: int, start: str
+) -> None:
+    """Raises TrainingError where the subnetwork of a file is of other data, settings or another start than are asked for."""
+    asked = json.loads(json.dumps(_details(train, dev, config=config, seed=seed, start=start)))
+    if other := [name for name, value in asked.items() if kept.details.get(name) != value]:
+        raise TrainingError(f"{path} was found with other {' and '.join(other)}; choose another folder, or delete it")
 
 
 def _header(tuned: _Tuned, pruned: Pruned[Any], language: str, seed: int, **details: object) -> dict[str, Any]:

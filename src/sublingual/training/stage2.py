@@ -43,7 +43,7 @@ class Stage2Config:
     """How stage 2 trains; the defaults are the paper's (section 4.2, 4.4; Table 7), `inner` counts for the meta loop alone.
 
     `steps`: iterations of the joint loop (the paper: 1,000) or episodes (500). `batch`: sentences of each language in an
-    iteration, or in a support and in a query set. `outer`: Adam for the parameters, without weight decay or clipping
+    iteration, or in a support and in a query set. `outer`: Adam for all parameters, without weight decay or clipping
     (docs/protocol.md 1C). `dynamic`: how gates are learned, where they are. Raises ConfigError for impossible numbers.
     """
 
@@ -52,7 +52,7 @@ class Stage2Config:
     seed: int = 0
     outer: OptimConfig = field(
         default_factory=lambda: OptimConfig(
-            encoder_rate=5e-5, classifier_rate=5e-4, weight_decay=0.0, beta2=0.999, clip=float("inf")
+            encoder_rate=5e-5, classifier_rate=5e-4, weight_decay=0.0, beta2=0.999, clip=float("inf"), embeddings=True
         )
     )
     inner: AdaptConfig = field(

@@ -116,7 +116,10 @@ def language_gates(
     *,
     config: Stage2Config,
 ) -> LanguageGates:
-    """Returns the gates of the row at the start; gates of another encoder are refused."""
+    """Returns the gates of the row at the start; gates of another encoder are refused.
+
+    Learned ones begin in the order of their importance as it was found, or in one at random where the gates were drawn.
+    """
     encoder = parser.network.encoder
     shape = (encoder.n_layers, encoder.n_attention_heads)
     for each in (s for own in found.values() for s in own):
@@ -125,7 +128,7 @@ def language_gates(
     start = stacked({code: subnetwork.gates for code, subnetwork in started.items()}, languages)
     if row.gates != "dynamic":
         return LanguageGates(start, languages=languages)
-    known = _importance(found, languages, shape)
+    known = _drawn(shape, len(languages), config.seed) if row.is_drawn else _importance(found, languages, shape)
     return DynamicGates(start, languages=languages, config=config.dynamic, importance=known)
 
 
@@ -150,6 +153,11 @@ def language_weights(
     if row.gates != "dynamic":
         return LanguageWeights(masks)
     return DynamicWeights(masks, rank=ranks(parser.network), config=config.dynamic)
+
+
+def _drawn(shape: tuple[int, int], n: int, seed: int) -> torch.Tensor:
+    """An order at random for each language: of gates that were drawn, what pruning found must not decide which go next."""
+    return torch.tensor(np.random.default_rng([seed, n]).random((n, *shape)), dtype=torch.float32)
 
 
 def _importance(
