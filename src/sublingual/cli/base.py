@@ -1,4 +1,4 @@
-"""What `train` and `adapt` share: checks before any work, a training run with its bar, and the cached base parser."""
+"""What `train` and `adapt` share: a training run with its bar, and the cached base parser."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sublingual.cli.common import files_of, say, training_bar
 from sublingual.data.releases import data_home, ud_folder
-from sublingual.errors import ConfigError, LanguageError, ModelError
+from sublingual.errors import ConfigError, LanguageError
 from sublingual.languages import Language, resolve
 
 if TYPE_CHECKING:
@@ -22,16 +22,6 @@ if TYPE_CHECKING:
 # Modules that need torch are imported inside the functions: `--help` and the torch-free commands answer at once.
 
 BASE_TREEBANK = "UD_English-EWT"
-
-
-def refuse_existing(out: Path, *, overwrite: bool) -> None:
-    """Raises ModelError, before any work, where a model could not be saved as `out` after it."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not (out / "manifest.json").is_file():
-        raise ModelError(f"{out} is there and is no model: it is never replaced; choose another folder")
-    if not overwrite:
-        raise ModelError(f"{out} is there already; choose another folder, or --overwrite")
 
 
 def language_of(file: Path | str) -> Language | None:
