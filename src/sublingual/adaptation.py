@@ -54,7 +54,7 @@ class AdaptConfig:
             raise ConfigError(f"unknown parts {self.parts!r}; allowed: all, small")
         if self.steps < 0 or self.budget < 1:
             raise ConfigError(f"steps {self.steps}, budget {self.budget}: they are 0 and 1 or more")
-        if not (self.encoder_rate >= 0 and self.classifier_rate >= 0 and self.clip > 0):
+        if not (0 <= self.encoder_rate < math.inf and 0 <= self.classifier_rate < math.inf and self.clip > 0):
             raise ConfigError(
                 f"rates {self.encoder_rate} and {self.classifier_rate}, clip {self.clip}: rates are 0 or more, clip is above 0"
             )
@@ -111,7 +111,7 @@ def adapt(
     adapts alike before and after it is saved. `progress` is told each step and its loss; `watch` is shown the parser as each
     step leaves it, to parse with and not to keep (sentences whose pieces it has: its embeddings must not grow under the
     optimizer). Raises DataError for a support set without any annotated word or with a label that has no base relation,
-    TrainingError for a loss that is not finite.
+    TrainingError for a loss that is not finite, also after the last step.
 
     >>> adapted = adapt(parser, read_conllu("my.conllu"))      # doctest: +SKIP
     >>> adapted.parser.parse(read_conllu("new.conllu", heads="ignored"))      # doctest: +SKIP
@@ -141,6 +141,8 @@ def adapt(
         before = support_loss(network, encoded, config=config, gates=own)
         losses = adapt_(network, encoded, config=config, gates=own, progress=told)
         after = support_loss(network, encoded, config=config, gates=own)
+    if not math.isfinite(after):  # of the last step nothing else is seen
+        raise TrainingError(f"the loss after the last step of adaptation is {after}; lower the rates, or adapt in fp32")
     return Adapted(replace(parser, network=network), losses, before, after, new_labels)
 
 
