@@ -15,7 +15,6 @@ from torch import Tensor
 
 from sublingual.data.batches import Batch, Encoded, micro_batches, pack
 from sublingual.data.conllu import Sentence
-from sublingual.data.vocabulary import LabelVocabulary
 from sublingual.errors import ConfigError, DataError, TrainingError
 from sublingual.model.parser import BiaffineParser
 from sublingual.model.weights import Subnet, confined_
@@ -123,10 +122,8 @@ def adapt(
     keep_memory()
     config = config or config_for(parser)
     parser = parser if gates is None else replace(parser, gates=gates)
-    _refuse_baseless(support, parser.network.vocabulary)
-    labels = [label for sentence in support for label in sentence.labels if label is not None]
-    new_labels = parser.network.vocabulary.missing(labels)
-    network = deepcopy(parser.network).with_labels(labels)
+    network = deepcopy(parser.network).with_labels_of(support)
+    new_labels = parser.network.vocabulary.missing(network.vocabulary.labels)
     encoded = network.encode(support, gold=True)
     _free_(network, config)
 
@@ -153,15 +150,6 @@ def _free_(network: BiaffineParser, config: AdaptConfig) -> None:
     for parameter in network.encoder_parameters():
         parameter.requires_grad_(not small or parameter.ndim == 1)
     network.encoder.model.get_input_embeddings().requires_grad_(config.embeddings and not small)
-
-
-def _refuse_baseless(support: Sequence[Sentence], vocabulary: LabelVocabulary) -> None:
-    for sentence in support:
-        try:
-            for label in vocabulary.missing(sentence.labels):
-                vocabulary.base_of(label)
-        except DataError as fault:
-            raise DataError(f"{sentence.place}: {fault}") from fault
 
 
 @torch.no_grad()

@@ -289,6 +289,15 @@ def test_a_new_label_is_listed_and_can_be_predicted(
     assert "obl:zzz" not in Parser.from_pretrained(model).network.vocabulary.labels
 
 
+def test_a_label_that_ud_does_not_document_is_no_reason_not_to_train(
+    run: Run, tmp_path: Path, tiny_encoder: Path, conllu: Write, english: list[Sentence]
+) -> None:
+    text = "".join(s.to_conllu() for s in english[:8]).replace("\tobl\t", "\tobl:zzz\t")
+    ran = run("train", tmp_path / "m", conllu(text), "--encoder", tiny_encoder, *FEW)
+    assert ran.code == 0, ran.err
+    assert "labels that UD does not document, each started from its base relation: obl:zzz" in ran.err
+
+
 def without_heads(sentence: Sentence, keep: int) -> str:
     """The sentence with HEAD and DEPREL of all words but the first `keep` taken away."""
     rows = []

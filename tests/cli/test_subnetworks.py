@@ -201,6 +201,18 @@ def test_a_system_is_trained_and_tested(
     assert record["transfer"]["method"] == ("full" if gates == "full" else "nearest")
 
 
+def test_a_language_with_labels_that_ud_does_not_document_is_trained_on(
+    run: Run, model: Path, tmp_path: Path, ud_folder: Path
+) -> None:
+    text = next(iter((ud_folder / BANKS[0]).glob("*-train.conllu"))).read_text("utf-8")
+    assert "\tobl\t" in text
+    file = tmp_path / "hi_demo-ud-train.conllu"
+    file.write_text(text.replace("\tobl\t", "\tobl:zzz\t"), "utf-8")
+    ran = run("joint", model, tmp_path / "m", file, BANKS[1], "--ud", ud_folder, *FEW)
+    assert ran.code == 0, ran.err
+    assert Parser.from_pretrained(tmp_path / "m").network.vocabulary.labels[-1] == "obl:zzz"
+
+
 def test_a_system_that_needs_subnetworks_says_so(run: Run, model: Path, tmp_path: Path, ud_folder: Path) -> None:
     ran = run("joint", model, tmp_path / "m", *BANKS, "--ud", ud_folder, "--gates", "static", *FEW)
     assert ran.code == 2

@@ -54,6 +54,8 @@ def train_parser(out: Path, files: list[Path], *, dev: list[Path], config: Train
         trained = run(files, config=config, dev=dev, languages=languages, folder=work, device=where, progress=update)
     trained.parser.save_pretrained(out, overwrite=True)
     (work / CHECKPOINT).unlink(missing_ok=True)  # large, and of no use to a run that is done; the metrics stay
+    if trained.new_labels:
+        say(f"labels that UD does not document, each started from its base relation: {', '.join(trained.new_labels)}")
     if trained.run.dev is not None:
         say(f"dev UAS {trained.run.dev.uas.f1:.2f}, LAS {trained.run.dev.las.f1:.2f}")
     say(f"model in {out}")

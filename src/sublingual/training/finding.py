@@ -122,6 +122,7 @@ def _tuned(
         raise DataError(f"no dev sentences of {language}: the 95 % rule needs some; name a treebank with a dev split")
     tuned = replace(config.finetune, seed=seed)
     network = start.network if isinstance(start, Parser) else _raw(start, [*learned, *held_out], seed=seed)
+    network = network.with_labels_of(learned)
     finetune_(network, learned, config=tuned, folder=folder / f"{language}-{seed}.run", progress=watch.training)
     details = {
         "data": [described(path, "train") for path in train] + [described(path, "dev") for path in dev],
