@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ import torch
 
 from sublingual.adaptation import AdaptConfig, adapt
 from sublingual.cli import base
+from sublingual.data import releases
 from sublingual.data.conllu import Sentence, read_conllu
 from sublingual.data.downloads import sha256_of
 from sublingual.data.embedded import WARNING, embedded
@@ -504,10 +506,45 @@ def test_two_encoders_of_one_directory_name_have_two_base_parsers(
 def test_without_ud_the_base_parser_says_how_to_get_it(
     run: Run, tmp_path: Path, support: Path, tiny_encoder: Path
 ) -> None:
+    ran = run("adapt", support, tmp_path / "m", "--encoder", tiny_encoder, stdin=b"n\n")
+    assert ran.code == 2
+    assert "It is fine-tuned once on UD_English-EWT (1600 steps: some 10 to 30 minutes" in ran.err
+    assert "Universal Dependencies 2.9 is not here either: some hundred megabytes are downloaded first" in ran.err
+    assert "If you have it: --ud PATH, or `sublingual data import PATH`" in ran.err
+    assert ran.last.startswith("Download and train now? [y/N] sublingual: no base parser")
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("yes", [True, False])
+def test_without_ud_it_is_fetched_after_a_yes(
+    run: Run,
+    tmp_path: Path,
+    support: Path,
+    ewt: Path,
+    tiny_encoder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    yes: bool,
+) -> None:
+    archive = tmp_path / "ud-treebanks-v2.9.tgz"
+    with tarfile.open(archive, "w:gz") as packed:
+        packed.add(ewt, "ud-treebanks-v2.9")
+    asked: list[str] = []
+    monkeypatch.setattr(releases, "download_release", lambda release, **options: asked.append(release) or archive)
+    words = ("adapt", support, tmp_path / "m", "--encoder", tiny_encoder, *LAST)
+    ran = run(*words, "--yes") if yes else run(*words, stdin=b"y\n")
+    assert ran.code == 0, ran.err
+    assert asked == ["2.9"]
+    assert "UD 2.9 taken in: 1 treebanks" in ran.err
+    assert Parser.from_pretrained(tmp_path / "m").about.data[0]["file"] == "en_ewt-ud-train.conllu"
+
+
+def test_a_download_that_fails_says_the_way_by_hand(
+    run: Run, tmp_path: Path, support: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(releases, "release_url", lambda release: "http://127.0.0.1:9/ud.tgz")
     ran = run("adapt", support, tmp_path / "m", "--encoder", tiny_encoder, "--yes")
     assert ran.code == 1
-    assert "sublingual data download" in ran.last
-    assert "--ud PATH" in ran.last
+    assert "sublingual data import FILE" in ran.last
 
 
 def test_a_release_without_english_ewt_is_no_reason_to_train_on_another(
