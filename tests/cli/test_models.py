@@ -614,6 +614,7 @@ def test_enhanced_dependencies_are_kept_with_a_note_or_dropped(run: Run, model: 
     assert "1 sentences have enhanced dependencies (DEPS), which are kept as they were: --drop-deps" in kept.err
     dropped = run("parse", model, conllu(DEPS), "--drop-deps")
     assert "DEPS" not in dropped.err
+    assert "empty nodes: 1, kept as they are and not parsed\n" in dropped.err
     assert [line.split("\t")[8] for line in dropped.out.split("\n") if line] == ["_"] * dropped.out.strip().count(
         "\n"
     ) + ["_"]

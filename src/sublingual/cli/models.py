@@ -111,6 +111,8 @@ def parse(
     sentences = read_sentences(source, form=form)
     if not sentences:
         say(f"{source_name(source)} holds no sentences")
+    if n_nodes := sum("." in row[0] for sentence in sentences for row in sentence.rows):
+        say(f"empty nodes: {n_nodes}, kept as they are and not parsed")
     stale = sum(any(row[8] != "_" for row in sentence.rows) for sentence in sentences)
     if stale and not drop_deps:
         say(
