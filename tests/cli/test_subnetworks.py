@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from sublingual.data.embedded import WARNING
 from sublingual.model.weights import WeightMask, attention_weights
 from sublingual.parsing import Parser
 from sublingual.subnetworks.gates import Subnetwork, read_subnetwork, write_subnetwork
@@ -301,6 +302,7 @@ def test_training_languages_are_scored_in_their_own_subnetworks(
     assert ran.code == 0, ran.err
     ran = run("test", tmp_path / "m", *BANKS, "--ud", ud_folder, "--records", tmp_path / "r.jsonl", "--json")
     assert ran.code == 0, ran.err
+    assert ran.err.splitlines()[-1] == WARNING
     off = {row["language"]: row["heads off"] for row in json.loads(ran.out)}
     assert off == {"hi": read_subnetwork(found / "hi.json").n_off, "it": 0}
     records = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text("utf-8").splitlines()]
