@@ -336,6 +336,13 @@ def test_what_is_not_finite_is_refused(base: Parser, support: list[Sentence]) ->
         adapt(base, support, config=CONFIG)
 
 
+def test_a_last_step_that_breaks_the_parser_is_refused(base: Parser, support: list[Sentence]) -> None:
+    before = digest(base.network)
+    with pytest.raises(TrainingError, match="the loss after the last step of adaptation is (nan|inf); lower the rates"):
+        adapt(base, support, config=replace(CONFIG, steps=1, encoder_rate=1e38, classifier_rate=1e38))
+    assert digest(base.network) == before
+
+
 def test_a_gradient_that_is_not_finite_is_refused_before_its_step_is_taken(
     tiny_parser: Make, support: list[Sentence]
 ) -> None:
@@ -353,6 +360,8 @@ def test_a_gradient_that_is_not_finite_is_refused_before_its_step_is_taken(
         ({"steps": -1}, "steps -1, budget 4096: they are 0 and 1 or more"),
         ({"budget": 0}, "steps 20, budget 0: they are 0 and 1 or more"),
         ({"encoder_rate": -1e-3}, "rates -0.001 and 0.0005, clip 5.0: rates are 0 or more"),
+        ({"encoder_rate": math.inf}, "rates inf and 0.0005"),
+        ({"classifier_rate": math.nan}, "rates 0.0001 and nan"),
         ({"clip": 0.0}, "clip 0.0: rates are 0 or more, clip is above 0"),
     ],
 )

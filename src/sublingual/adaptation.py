@@ -15,7 +15,6 @@ from torch import Tensor
 
 from sublingual.data.batches import Batch, Encoded, micro_batches, pack
 from sublingual.data.conllu import Sentence
-from sublingual.data.vocabulary import LabelVocabulary
 from sublingual.errors import ConfigError, DataError, TrainingError
 from sublingual.model.parser import BiaffineParser
 from sublingual.model.weights import Subnet, confined_
@@ -54,7 +53,7 @@ class AdaptConfig:
             raise ConfigError(f"unknown parts {self.parts!r}; allowed: all, small")
         if self.steps < 0 or self.budget < 1:
             raise ConfigError(f"steps {self.steps}, budget {self.budget}: they are 0 and 1 or more")
-        if not (self.encoder_rate >= 0 and self.classifier_rate >= 0 and self.clip > 0):
+        if not (0 <= self.encoder_rate < math.inf and 0 <= self.classifier_rate < math.inf and self.clip > 0):
             raise ConfigError(
                 f"rates {self.encoder_rate} and {self.classifier_rate}, clip {self.clip}: rates are 0 or more, clip is above 0"
             )
@@ -111,7 +110,7 @@ def adapt(
     adapts alike before and after it is saved. `progress` is told each step and its loss; `watch` is shown the parser as each
     step leaves it, to parse with and not to keep (sentences whose pieces it has: its embeddings must not grow under the
     optimizer). Raises DataError for a support set without any annotated word or with a label that has no base relation,
-    TrainingError for a loss that is not finite.
+    TrainingError for a loss that is not finite, also after the last step.
 
     >>> adapted = adapt(parser, read_conllu("my.conllu"))      # doctest: +SKIP
     >>> adapted.parser.parse(read_conllu("new.conllu", heads="ignored"))      # doctest: +SKIP
@@ -123,10 +122,8 @@ def adapt(
     keep_memory()
     config = config or config_for(parser)
     parser = parser if gates is None else replace(parser, gates=gates)
-    _refuse_baseless(support, parser.network.vocabulary)
-    labels = [label for sentence in support for label in sentence.labels if label is not None]
-    new_labels = parser.network.vocabulary.missing(labels)
-    network = deepcopy(parser.network).with_labels(labels)
+    network = deepcopy(parser.network).with_labels_of(support)
+    new_labels = parser.network.vocabulary.missing(network.vocabulary.labels)
     encoded = network.encode(support, gold=True)
     _free_(network, config)
 
@@ -141,6 +138,8 @@ def adapt(
         before = support_loss(network, encoded, config=config, gates=own)
         losses = adapt_(network, encoded, config=config, gates=own, progress=told)
         after = support_loss(network, encoded, config=config, gates=own)
+    if not math.isfinite(after):  # of the last step nothing else is seen
+        raise TrainingError(f"the loss after the last step of adaptation is {after}; lower the rates, or adapt in fp32")
     return Adapted(replace(parser, network=network), losses, before, after, new_labels)
 
 
@@ -151,15 +150,6 @@ def _free_(network: BiaffineParser, config: AdaptConfig) -> None:
     for parameter in network.encoder_parameters():
         parameter.requires_grad_(not small or parameter.ndim == 1)
     network.encoder.model.get_input_embeddings().requires_grad_(config.embeddings and not small)
-
-
-def _refuse_baseless(support: Sequence[Sentence], vocabulary: LabelVocabulary) -> None:
-    for sentence in support:
-        try:
-            for label in vocabulary.missing(sentence.labels):
-                vocabulary.base_of(label)
-        except DataError as fault:
-            raise DataError(f"{sentence.place}: {fault}") from fault
 
 
 @torch.no_grad()

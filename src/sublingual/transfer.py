@@ -193,8 +193,7 @@ def _support_importance(
     parser: Parser, support: Sequence[Sentence], config: AdaptConfig
 ) -> Float[Tensor, "layers attention_heads"]:
     _refuse_small(support, "importance", least=1)
-    labels = [label for sentence in support for label in sentence.labels if label is not None]
-    network = parser.network.with_labels(labels)
+    network = parser.network.with_labels_of(support)
     return importance(network, network.encode(support, gold=True), precision=config.precision)
 
 

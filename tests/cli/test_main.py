@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -137,6 +138,16 @@ def test_a_fault_of_the_system_is_one_line_too(run: Run, monkeypatch: pytest.Mon
     monkeypatch.setattr("sublingual.data.faults.check", full)
     ran = run("check", ENGLISH)
     assert (ran.code, ran.err) == (1, "sublingual: [Errno 28] No space left on device\n")
+
+
+def test_what_a_terminal_cannot_show_is_no_traceback(tmp_path: Path) -> None:
+    file = tmp_path / "x.conllu"
+    file.write_text("# sent_id = føroyskt\n1\tø\t_\t_\t_\t_\t3\troot\t_\t_\n\n", "utf-8")
+    words = [sys.executable, "-c", "from sublingual.cli import main; main()", "check", file]
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    ran = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (1, "")
+    assert r"x.conllu:2 (sent_id f\xf8royskt): error: head 3" in ran.stdout
 
 
 def test_a_reader_that_goes_away_is_no_traceback() -> None:

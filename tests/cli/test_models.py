@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ import torch
 
 from sublingual.adaptation import AdaptConfig, adapt
 from sublingual.cli import base
+from sublingual.data import releases
 from sublingual.data.conllu import Sentence, read_conllu
 from sublingual.data.downloads import sha256_of
 from sublingual.data.embedded import WARNING, embedded
@@ -289,6 +291,15 @@ def test_a_new_label_is_listed_and_can_be_predicted(
     assert "obl:zzz" not in Parser.from_pretrained(model).network.vocabulary.labels
 
 
+def test_a_label_that_ud_does_not_document_is_no_reason_not_to_train(
+    run: Run, tmp_path: Path, tiny_encoder: Path, conllu: Write, english: list[Sentence]
+) -> None:
+    text = "".join(s.to_conllu() for s in english[:8]).replace("\tobl\t", "\tobl:zzz\t")
+    ran = run("train", tmp_path / "m", conllu(text), "--encoder", tiny_encoder, *FEW)
+    assert ran.code == 0, ran.err
+    assert "labels that UD does not document, each started from its base relation: obl:zzz" in ran.err
+
+
 def without_heads(sentence: Sentence, keep: int) -> str:
     """The sentence with HEAD and DEPREL of all words but the first `keep` taken away."""
     rows = []
@@ -495,10 +506,45 @@ def test_two_encoders_of_one_directory_name_have_two_base_parsers(
 def test_without_ud_the_base_parser_says_how_to_get_it(
     run: Run, tmp_path: Path, support: Path, tiny_encoder: Path
 ) -> None:
+    ran = run("adapt", support, tmp_path / "m", "--encoder", tiny_encoder, stdin=b"n\n")
+    assert ran.code == 2
+    assert "It is fine-tuned once on UD_English-EWT (1600 steps: some 10 to 30 minutes" in ran.err
+    assert "Universal Dependencies 2.9 is not here either: some hundred megabytes are downloaded first" in ran.err
+    assert "If you have it: --ud PATH, or `sublingual data import PATH`" in ran.err
+    assert ran.last.startswith("Download and train now? [y/N] sublingual: no base parser")
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("yes", [True, False])
+def test_without_ud_it_is_fetched_after_a_yes(
+    run: Run,
+    tmp_path: Path,
+    support: Path,
+    ewt: Path,
+    tiny_encoder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    yes: bool,
+) -> None:
+    archive = tmp_path / "ud-treebanks-v2.9.tgz"
+    with tarfile.open(archive, "w:gz") as packed:
+        packed.add(ewt, "ud-treebanks-v2.9")
+    asked: list[str] = []
+    monkeypatch.setattr(releases, "download_release", lambda release, **options: asked.append(release) or archive)
+    words = ("adapt", support, tmp_path / "m", "--encoder", tiny_encoder, *LAST)
+    ran = run(*words, "--yes") if yes else run(*words, stdin=b"y\n")
+    assert ran.code == 0, ran.err
+    assert asked == ["2.9"]
+    assert "UD 2.9 taken in: 1 treebanks" in ran.err
+    assert Parser.from_pretrained(tmp_path / "m").about.data[0]["file"] == "en_ewt-ud-train.conllu"
+
+
+def test_a_download_that_fails_says_the_way_by_hand(
+    run: Run, tmp_path: Path, support: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(releases, "release_url", lambda release: "http://127.0.0.1:9/ud.tgz")
     ran = run("adapt", support, tmp_path / "m", "--encoder", tiny_encoder, "--yes")
     assert ran.code == 1
-    assert "sublingual data download" in ran.last
-    assert "--ud PATH" in ran.last
+    assert "sublingual data import FILE" in ran.last
 
 
 def test_a_release_without_english_ewt_is_no_reason_to_train_on_another(
@@ -568,6 +614,7 @@ def test_enhanced_dependencies_are_kept_with_a_note_or_dropped(run: Run, model: 
     assert "1 sentences have enhanced dependencies (DEPS), which are kept as they were: --drop-deps" in kept.err
     dropped = run("parse", model, conllu(DEPS), "--drop-deps")
     assert "DEPS" not in dropped.err
+    assert "empty nodes: 1, kept as they are and not parsed\n" in dropped.err
     assert [line.split("\t")[8] for line in dropped.out.split("\n") if line] == ["_"] * dropped.out.strip().count(
         "\n"
     ) + ["_"]

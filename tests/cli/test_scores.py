@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sublingual.data.conllu import Sentence
+from sublingual.data.embedded import WARNING, embedded
 
 Run = Callable[..., Any]
 Write = Callable[..., Path]
@@ -46,6 +47,14 @@ def test_evaluate_prints_the_counts_and_a_signature(run: Run, pair: tuple[Path, 
     assert rows["UAS"] == [f"{100 * heads / words:.2f}", str(heads), str(words), str(words)]
     assert rows["LAS"] == [f"{100 * labelled / words:.2f}", str(labelled), str(words), str(words)]
     assert ran.out.splitlines()[-1].startswith("LAS|conll18|gold-tokens|subtypes:off|punct:on|single-root|v:")
+
+
+def test_what_is_counted_on_toy_treebanks_says_so(run: Run, pair: tuple[Path, Path], tmp_path: Path) -> None:
+    toys = embedded("Swedish-Demo").files("test")[0]
+    for words in (["evaluate", toys, toys], ["evaluate", toys, toys, "--json"], ["evaluate", toys, toys, "--official"]):
+        assert run(*words).err.splitlines() == [WARNING]
+    assert run("compare", toys, toys, "--gold", toys, "--resamples", 9).err.splitlines() == [WARNING]
+    assert run("evaluate", *pair).err == ""
 
 
 def test_evaluate_json_has_counts_and_signature(run: Run, pair: tuple[Path, Path], english: list[Sentence]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from sublingual.data.embedded import WARNING
 from sublingual.model.weights import WeightMask, attention_weights
 from sublingual.parsing import Parser
 from sublingual.subnetworks.gates import Subnetwork, read_subnetwork, write_subnetwork
@@ -217,6 +218,18 @@ def test_a_system_is_trained_and_tested(
     assert record["transfer"]["method"] == ("full" if gates == "full" else "nearest")
 
 
+def test_a_language_with_labels_that_ud_does_not_document_is_trained_on(
+    run: Run, model: Path, tmp_path: Path, ud_folder: Path
+) -> None:
+    text = next(iter((ud_folder / BANKS[0]).glob("*-train.conllu"))).read_text("utf-8")
+    assert "\tobl\t" in text
+    file = tmp_path / "hi_demo-ud-train.conllu"
+    file.write_text(text.replace("\tobl\t", "\tobl:zzz\t"), "utf-8")
+    ran = run("joint", model, tmp_path / "m", file, BANKS[1], "--ud", ud_folder, *FEW)
+    assert ran.code == 0, ran.err
+    assert Parser.from_pretrained(tmp_path / "m").network.vocabulary.labels[-1] == "obl:zzz"
+
+
 def test_a_system_that_needs_subnetworks_says_so(run: Run, model: Path, tmp_path: Path, ud_folder: Path) -> None:
     ran = run("joint", model, tmp_path / "m", *BANKS, "--ud", ud_folder, "--gates", "static", *FEW)
     assert ran.code == 2
@@ -305,6 +318,7 @@ def test_training_languages_are_scored_in_their_own_subnetworks(
     assert ran.code == 0, ran.err
     ran = run("test", tmp_path / "m", *BANKS, "--ud", ud_folder, "--records", tmp_path / "r.jsonl", "--json")
     assert ran.code == 0, ran.err
+    assert ran.err.splitlines()[-1] == WARNING
     off = {row["language"]: row["heads off"] for row in json.loads(ran.out)}
     assert off == {"hi": read_subnetwork(found / "hi.json").n_off, "it": 0}
     records = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text("utf-8").splitlines()]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sublingual.data.conllu import Sentence, write_conllu
-from sublingual.data.embedded import embedded, embedded_folder
+from sublingual.data.embedded import embedded, embedded_folder, has_embedded
 from sublingual.data.faults import check
 from sublingual.data.treebanks import SPLITS, treebanks
 from sublingual.data.vocabulary import published_labels
@@ -36,6 +36,12 @@ def test_an_embedded_treebank_goes_by_all_its_names_and_unknown_ones_are_refused
     assert embedded("UD_Swedish-Demo") == embedded("sv_demo") == embedded("swedish demo")
     with pytest.raises(DataError, match=r"unknown treebank 'Swedich-Demo' among the 10.*UD_Swedish-Demo"):
         embedded("Swedich-Demo")
+
+
+def test_treebanks_and_files_are_known_by_their_names() -> None:
+    assert has_embedded(["UD_Faroese-OFT", "UD_Swedish-Demo"])
+    assert has_embedded(["sv_demo-ud-test.conllu"])
+    assert not has_embedded(["UD_Faroese-OFT", "fo_oft-ud-test.conllu"])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -22,6 +22,7 @@ from sublingual.data.releases import (
     import_release,
     imported_releases,
     landing_page,
+    needs_download,
     release_url,
     ud_folder,
 )
@@ -208,6 +209,17 @@ def test_the_folder_to_use_is_the_named_then_the_variable_then_the_imported(
     monkeypatch.setenv("SUBLINGUAL_UD", str(folder))
     assert ud_folder(home=home) == folder / "ud-treebanks-v2.10"
     assert ud_folder(home / "ud" / "2.9", home=home) == home / "ud" / "2.9"
+
+
+def test_one_is_fetched_only_where_none_is_named_and_none_was_taken_in(
+    tmp_path: Path, home: Path, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert needs_download(home=home)
+    assert not needs_download(tmp_path / "none", home=home)
+    import_release(archive, home=home)
+    assert not needs_download(home=home)
+    monkeypatch.setenv("SUBLINGUAL_UD", "none")
+    assert not needs_download(home=tmp_path / "other")
 
 
 def test_the_papers_release_comes_before_a_newer_one(home: Path, archive: Path, folder: Path) -> None:

@@ -41,6 +41,18 @@ def start(tiny_parser: Callable[..., BiaffineParser]) -> Parser:
     return Parser(tiny_parser(dropout=True))
 
 
+def test_a_language_with_labels_that_ud_does_not_document_is_taken(
+    tiny_parser: Callable[..., BiaffineParser], tmp_path: Path
+) -> None:
+    train = tmp_path / "train.conllu"
+    train.write_text(FILES["train"][0].read_text("utf-8").replace("\tobl\t", "\tobl:zzz\t"), "utf-8")
+    assert "obl:zzz" in train.read_text("utf-8")
+    found = find(
+        start(tiny_parser), "hi", train=[train], dev=FILES["dev"], config=CONFIG, seed=1, folder=tmp_path / "run"
+    )
+    assert found.language == "hi"
+
+
 def test_a_stopped_search_finds_the_same(tiny_parser: Callable[..., BiaffineParser], tmp_path: Path) -> None:
     whole = find(start(tiny_parser), "hi", **FILES, config=CONFIG, seed=1, folder=tmp_path / "a")
 

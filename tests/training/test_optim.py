@@ -70,6 +70,9 @@ def test_unknown_schedule_is_refused() -> None:
     [
         ({"warmup": 1.5}, "warmup 1.5: it is a share of the steps, from 0 to 1"),
         ({"encoder_rate": -1.0}, "encoder_rate -1.0: it is 0 or more"),
+        ({"classifier_rate": math.nan}, "classifier_rate nan: it is 0 or more, and a number"),
+        ({"weight_decay": math.inf}, "weight_decay inf: it is 0 or more, and a number"),
+        ({"beta2": 1.0}, "beta2 1.0: it is 0 or more and below 1"),
         ({"thaw_steps": -1}, "thaw_steps -1: it is 0 or more"),
         ({"clip": 0.0}, "clip 0.0: it is above 0"),
         ({"clip": math.nan}, "clip nan: it is above 0"),

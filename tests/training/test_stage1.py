@@ -159,6 +159,26 @@ def test_trimming_keeps_the_pieces_of_the_sentences_and_changes_no_loss(config: 
     assert rows[True] < rows[False]
 
 
+def with_label(tmp_path: Path, label: str) -> Path:
+    """The training file with that label in place of `obl`."""
+    path = tmp_path / "train.conllu"
+    path.write_text(TRAIN.read_text("utf-8").replace("\tobl\t", f"\t{label}\t"), "utf-8")
+    assert label in path.read_text("utf-8")
+    return path
+
+
+def test_a_treebank_with_labels_that_ud_does_not_document_is_learned(config: TrainConfig, tmp_path: Path) -> None:
+    trained = train([with_label(tmp_path, "obl:zzz")], config=config, dev=[DEV])
+    assert trained.new_labels == ("obl:zzz",)
+    assert trained.parser.network.vocabulary.labels[-1] == "obl:zzz"
+    assert train([TRAIN], config=config).new_labels == ()
+
+
+def test_a_label_of_no_relation_is_refused_with_its_place(config: TrainConfig, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"train\.conllu:\d+ .*the label 'zzz' has no universal relation to start from"):
+        train([with_label(tmp_path, "zzz")], config=config)
+
+
 def test_a_dev_file_without_heads_is_refused_before_the_encoder_is_read(config: TrainConfig, tmp_path: Path) -> None:
     path = tmp_path / "dev.conllu"
     path.write_text("1\tHey\t_\t_\t_\t_\t_\t_\t_\t_\n\n", encoding="utf-8")

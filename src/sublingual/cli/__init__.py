@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -92,6 +93,8 @@ def main() -> None:
 
     Exit codes: 1 for faults of data and models, 2 for settings and usage, 130 after Ctrl-C (typer's doing).
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a place in a Faroese file, to a terminal that is not UTF-8
     if engine := os.environ.get("SUBLINGUAL_ENGINE"):
         end_with(int(engine))
     try:

@@ -11,7 +11,7 @@ import typer
 
 from sublingual import config as settings
 from sublingual.adapt_page import PAGE, AdaptResult, page
-from sublingual.cli.base import base_parser, language_of, refuse_existing, tagged
+from sublingual.cli.base import base_parser, language_of, tagged
 from sublingual.cli.common import (
     Device,
     Encoder,
@@ -32,6 +32,7 @@ from sublingual.data.support import SUPPORT_SIZE
 from sublingual.data.textfiles import Text, read_text, source_name, write_text
 from sublingual.errors import ConfigError, DataError, LanguageError
 from sublingual.languages import Language, Neighbour, nearest, resolve
+from sublingual.model.folder import refuse_existing
 
 if TYPE_CHECKING:
     from sublingual.adaptation import AdaptConfig, Adapted

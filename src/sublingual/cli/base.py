@@ -1,4 +1,4 @@
-"""What `train` and `adapt` share: checks before any work, a training run with its bar, and the cached base parser."""
+"""What `train` and `adapt` share: a training run with its bar, and the cached base parser."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sublingual.cli.common import files_of, say, training_bar
-from sublingual.data.releases import data_home, ud_folder
-from sublingual.errors import ConfigError, LanguageError, ModelError
+from sublingual.cli.data import download
+from sublingual.data.releases import PAPER_RELEASE, data_home, needs_download, ud_folder
+from sublingual.errors import ConfigError, LanguageError
 from sublingual.languages import Language, resolve
 
 if TYPE_CHECKING:
@@ -22,16 +23,6 @@ if TYPE_CHECKING:
 # Modules that need torch are imported inside the functions: `--help` and the torch-free commands answer at once.
 
 BASE_TREEBANK = "UD_English-EWT"
-
-
-def refuse_existing(out: Path, *, overwrite: bool) -> None:
-    """Raises ModelError, before any work, where a model could not be saved as `out` after it."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not (out / "manifest.json").is_file():
-        raise ModelError(f"{out} is there and is no model: it is never replaced; choose another folder")
-    if not overwrite:
-        raise ModelError(f"{out} is there already; choose another folder, or --overwrite")
 
 
 def language_of(file: Path | str) -> Language | None:
@@ -64,6 +55,8 @@ def train_parser(out: Path, files: list[Path], *, dev: list[Path], config: Train
         trained = run(files, config=config, dev=dev, languages=languages, folder=work, device=where, progress=update)
     trained.parser.save_pretrained(out, overwrite=True)
     (work / CHECKPOINT).unlink(missing_ok=True)  # large, and of no use to a run that is done; the metrics stay
+    if trained.new_labels:
+        say(f"labels that UD does not document, each started from its base relation: {', '.join(trained.new_labels)}")
     if trained.run.dev is not None:
         say(f"dev UAS {trained.run.dev.uas.f1:.2f}, LAS {trained.run.dev.las.f1:.2f}")
     say(f"model in {out}")
@@ -71,7 +64,7 @@ def train_parser(out: Path, files: list[Path], *, dev: list[Path], config: Train
 
 
 def base_parser(encoder: str | None, ud: Path | None, *, device: str, yes: bool) -> Parser:
-    """The cached base parser of the encoder; where there is none, it is trained after a yes."""
+    """The cached base parser of the encoder; where there is none, it is trained after a yes, and UD fetched before that."""
     from sublingual import runtime
     from sublingual.model.sources import open_source
     from sublingual.parsing import Parser
@@ -83,15 +76,24 @@ def base_parser(encoder: str | None, ud: Path | None, *, device: str, yes: bool)
         say(f"base parser: {folder}")
         return Parser.from_pretrained(folder, device=runtime.device(device))
     _ = open_source(config.encoder).config  # an encoder that cannot be had is refused before the question
+    fetched = needs_download(ud)
+    source = BASE_TREEBANK if fetched else files_of([BASE_TREEBANK], "train", ud_folder(ud))[0].name
+    say(
+        f"There is no base parser for the encoder {config.encoder} yet. It is fine-tuned once on {source} "
+        f"({config.finetune.steps} steps: some 10 to 30 minutes on a laptop) and kept in {folder}."
+    )
+    if fetched:
+        say(
+            f"Universal Dependencies {PAPER_RELEASE} is not here either: some hundred megabytes are downloaded first. "
+            f"If you have it: --ud PATH, or `sublingual data import PATH`."
+        )
+    if not yes and not _confirmed("Download and train now?" if fetched else "Train it now?"):
+        raise ConfigError("no base parser; give one by --model, or answer yes (--yes)")
+    if fetched:
+        download()
     release = ud_folder(ud)
     files = files_of([BASE_TREEBANK], "train", release)
     dev = files_of([BASE_TREEBANK], "dev", release, needed=False)
-    say(
-        f"There is no base parser for the encoder {config.encoder} yet. It is fine-tuned once on {files[0].name} "
-        f"({config.finetune.steps} steps: some 10 to 30 minutes on a laptop) and kept in {folder}."
-    )
-    if not yes and not _confirmed("Train it now?"):
-        raise ConfigError("no base parser; give one by --model, or answer yes (--yes)")
     return train_parser(folder, files, dev=dev, config=config, device=device)
 
 

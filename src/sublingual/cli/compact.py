@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sublingual.cli.base import refuse_existing
 from sublingual.cli.common import Overwrite, say
 from sublingual.errors import ModelError
+from sublingual.model.folder import refuse_existing
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -24,6 +24,7 @@ from sublingual.cli.common import (
     table,
 )
 from sublingual.cli.stage2 import languages_of
+from sublingual.data.embedded import WARNING, has_embedded
 from sublingual.errors import ConfigError
 from sublingual.subnetworks.files import join_any, read_any, write_any
 from sublingual.subnetworks.masks import SUFFIX
@@ -110,6 +111,8 @@ def find(
             joined = join_any(found, only_common=False)
             write_any(out / f"{code}{suffix}", joined)
             rows.append([code, "union", joined.n_off, "", ""])
+    if has_embedded(path.name for files in train.values() for path in files):
+        say(WARNING)
     table(["language", "seed", f"{kind} off", "dev LAS before", "after"], rows)
     say(f"subnetworks in {out}")
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sublingual import config as settings
-from sublingual.cli.base import refuse_existing, train_parser
+from sublingual.cli.base import train_parser
 from sublingual.cli.common import (
     PRECISION,
     Device,
@@ -29,6 +29,7 @@ from sublingual.cli.common import (
 from sublingual.data.conllu import write_conllu
 from sublingual.data.textfiles import source_name
 from sublingual.errors import DataError
+from sublingual.model.folder import refuse_existing
 from sublingual.text import read_sentences
 
 # Modules that need torch are imported inside the commands: `--help` and the torch-free commands answer at once.
@@ -110,6 +111,8 @@ def parse(
     sentences = read_sentences(source, form=form)
     if not sentences:
         say(f"{source_name(source)} holds no sentences")
+    if n_nodes := sum("." in row[0] for sentence in sentences for row in sentence.rows):
+        say(f"empty nodes: {n_nodes}, kept as they are and not parsed")
     stale = sum(any(row[8] != "_" for row in sentence.rows) for sentence in sentences)
     if stale and not drop_deps:
         say(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
-from sublingual.cli.common import Json, Seed, table
+from sublingual.cli.common import Json, Seed, say, table
 from sublingual.comparison import compare as compare_outputs
 from sublingual.data.conllu import read_conllu
+from sublingual.data.embedded import WARNING, has_embedded
 from sublingual.errors import ConfigError
 from sublingual.scoring import METRICS, Metric, official_score, score, signature
 
@@ -28,6 +30,7 @@ def evaluate(
     """Score SYSTEM against GOLD: the CoNLL-18 metrics for gold tokenisation, and label-aware ones beside them."""
     if official:
         found = official_score(gold, system)
+        _warn_of_toys(gold)
         if as_json:
             print(json.dumps({name: _counts(metric) for name, metric in found.items()}))
         else:
@@ -36,6 +39,7 @@ def evaluate(
             )
         return
     result = score(read_conllu(gold), read_conllu(system))
+    _warn_of_toys(gold)
     if as_json:
         print(json.dumps({"signature": signature(), **result.as_dict()}))
         return
@@ -47,6 +51,11 @@ def evaluate(
         title=f"{result.n_sentences} sentences, {result.n_words} words",
     )
     print(signature())
+
+
+def _warn_of_toys(gold: str) -> None:
+    if has_embedded([Path(gold).name]):
+        say(WARNING)
 
 
 def _counts(metric: Metric) -> dict[str, int | float | None]:
@@ -67,6 +76,7 @@ def compare(
     found = compare_outputs(
         read_conllu(gold), read_conllu(a), read_conllu(b), generator=np.random.default_rng(seed), n_resamples=resamples
     )
+    _warn_of_toys(gold)
     if as_json:
         print(json.dumps(found.as_dict()))
         return

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sublingual import config as settings
-from sublingual.cli.base import language_of, refuse_existing
+from sublingual.cli.base import language_of
 from sublingual.cli.common import (
     Device,
     Json,
@@ -31,6 +31,7 @@ from sublingual.data.textfiles import write_text
 from sublingual.data.treebanks import Split
 from sublingual.errors import DataError, LanguageError
 from sublingual.languages import resolve
+from sublingual.model.folder import refuse_existing
 
 if TYPE_CHECKING:
     from sublingual.parsing import Parser

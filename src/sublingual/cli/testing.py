@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sublingual.cli.common import Device, Json, Threads, Ud, counting, refuse_unwritable, set_threads, table
+from sublingual.cli.common import Device, Json, Threads, Ud, counting, refuse_unwritable, say, set_threads, table
 from sublingual.cli.stage2 import Treebanks, languages_of
+from sublingual.data.embedded import WARNING, has_embedded
 
 if TYPE_CHECKING:
     from sublingual.fewshot import Record
@@ -57,6 +58,8 @@ def score(
                 write_record(records, record)
             rows.append(_row(record))
             advance(1)
+    if has_embedded(path.name for _, files in banks for path in files):
+        say(WARNING)
     if as_json:
         print(json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows]))
     else:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 
-from sublingual.data.treebanks import Treebank, find, treebanks
+from sublingual.data.treebanks import SPLITS, Treebank, find, treebanks
 
 WARNING = "Made from embedded toy treebanks; not comparable with scores on real treebanks."
 """What every table made from them says."""
@@ -30,5 +30,7 @@ def embedded(name: str) -> Treebank:
 
 
 def has_embedded(names: Iterable[str]) -> bool:
-    """Whether one of these treebanks is an embedded one: then what is made from them says WARNING."""
-    return not {each.name for each in treebanks(embedded_folder())}.isdisjoint(names)
+    """Whether one of these treebanks, or files, is an embedded one by its name: what is made from them says WARNING."""
+    ours = treebanks(embedded_folder())
+    files = {path.name for each in ours for split in SPLITS for path in each.files(split)}
+    return not {*files, *(each.name for each in ours)}.isdisjoint(names)

@@ -146,6 +146,11 @@ def imported_releases(*, home: Path | None = None) -> list[str]:
     return sorted(numbers, key=lambda number: tuple(map(int, number.split("."))))
 
 
+def needs_download(path: Path | None = None, *, home: Path | None = None) -> bool:
+    """Tells whether no folder of a release is named (see `ud_folder`) and none was taken in: one has to be fetched."""
+    return path is None and not os.environ.get("SUBLINGUAL_UD") and not imported_releases(home=home)
+
+
 def ud_folder(path: Path | None = None, *, home: Path | None = None, release: str | None = None) -> Path:
     """Returns the folder of the UD release to use: the one that holds the `UD_*` folders.
 

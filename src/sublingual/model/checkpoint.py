@@ -29,13 +29,14 @@ from sublingual.data.vocabulary import LabelVocabulary
 from sublingual.errors import ModelError
 from sublingual.model.card import About, card
 from sublingual.model.encoder import Encoder, build
+from sublingual.model.folder import MANIFEST, refuse_existing
 from sublingual.model.parser import BiaffineParser, ParserConfig
 from sublingual.model.tagger import Tagger
 from sublingual.model.weights import Subnet, WeightMask, attention_weights, packed, unpacked
 from sublingual.runtime import machine, versions
 
 FORMAT = 1
-MANIFEST, WEIGHTS, CARD, TOKENIZER = "manifest.json", "model.safetensors", "README.md", "tokenizer"
+WEIGHTS, CARD, TOKENIZER = "model.safetensors", "README.md", "tokenizer"
 _PICKLED = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
 _ENCODER, _TABLE, _KEPT, _GATES = "encoder.model.", "pieces.embeddings", "pieces.kept", "gates"
 _SUBNETWORK, _WEIGHTS, _TAGGER = "subnetwork.", "weights.", "tagger."
@@ -69,7 +70,7 @@ def save(
     folder = folder.resolve()
     if _old(folder).exists() and not folder.exists():  # a kill between the two renames below
         _old(folder).rename(folder)
-    _refuse_to_replace(folder, overwrite=overwrite)
+    refuse_existing(folder, overwrite=overwrite)
     fresh, old = folder.with_name(f".{folder.name}.new"), _old(folder)
     shutil.rmtree(fresh, ignore_errors=True)
     try:
@@ -95,15 +96,6 @@ def save(
 def _old(folder: Path) -> Path:
     """Where the model before stays while a new one takes its place."""
     return folder.with_name(f".{folder.name}.old")
-
-
-def _refuse_to_replace(folder: Path, *, overwrite: bool) -> None:
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    if not (folder / MANIFEST).is_file():
-        raise ModelError(f"{folder} is there and is no model: it is never replaced; choose another folder")
-    if not overwrite:
-        raise ModelError(f"{folder} is there already; choose another folder, or --overwrite")
 
 
 def _write_parts(

@@ -136,7 +136,7 @@ class BiaffineParser(nn.Module):
             if missing:
                 raise DataError(
                     f"{sentence.place}: the label {missing[0]!r} is not among the {len(self.vocabulary)} declared ones; "
-                    f"mend it, or declare it before training (adaptation adds rows for new labels by itself)"
+                    f"mend it, or give it a row first (training and adaptation do so by themselves)"
                 )
 
     def forward(self, batch: Batch, gates: Float[Tensor, "batch layers attention_heads"] | None = None) -> Scores:
@@ -193,6 +193,16 @@ class BiaffineParser(nn.Module):
         other._modules = {**self._modules, "labels": self.labels.extended(like=like)}
         other.vocabulary = self.vocabulary.extended(new)
         return other
+
+    def with_labels_of(self, sentences: Sequence[Sentence]) -> BiaffineParser:
+        """As `with_labels`, for all labels of the sentences; DataError names the place of one without a base relation."""
+        for sentence in sentences:
+            try:
+                for label in self.vocabulary.missing(sentence.labels):
+                    self.vocabulary.base_of(label)
+            except DataError as fault:
+                raise DataError(f"{sentence.place}: {fault}") from fault
+        return self.with_labels([label for s in sentences for label in s.labels if label is not None])
 
     def compacted(self, gates: Float[Tensor, "layers attention_heads"]) -> BiaffineParser:
         """Returns a copy without the attention heads whose gate is 0; without gates it scores as this one does with them.

@@ -22,8 +22,9 @@ class WordPieces:
 
     A word that gives no piece at all (a zero-width space, say) gets the unknown piece; a word that spells a special
     piece (`<mask>`, `[CLS]`) is cut like any other text. Where a word inside a text is cut with the space before it
-    (byte-level BPE), every word is. Words are read in the normal form NFC, whatever their bytes. `limit` is the longest
-    window, special pieces included.
+    (byte-level BPE), every word is. The tokenizer's own pre-tokenizer comes first: a BERT's splits "U.S." at its dots,
+    which UDify's bare WordPiece does not (docs/protocol.md 0.10). Words are read in the normal form NFC, whatever their
+    bytes. `limit` is the longest window, special pieces included.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, *, limit: int) -> None:

@@ -14,7 +14,8 @@ from safetensors import SafetensorError
 
 from sublingual.errors import ConfigError, LanguageError, ModelError
 from sublingual.languages import resolve
-from sublingual.model.checkpoint import MANIFEST, has_tagger
+from sublingual.model.checkpoint import has_tagger
+from sublingual.model.folder import MANIFEST
 
 _log = logging.getLogger(__name__)
 

@@ -124,6 +124,7 @@ def _tuned(
     if not held_out:
         raise DataError(f"no dev sentences of {language}: the 95 % rule needs some; name a treebank with a dev split")
     network = start.network if isinstance(start, Parser) else _raw(start, [*learned, *held_out], seed=seed)
+    network = network.with_labels_of(learned)
     run, tuned = folder / f"{language}-{seed}.run", replace(config.finetune, seed=seed)
     finetune_(network, learned, config=tuned, folder=run, progress=watch.training)
     details = _details(train, dev, config=config, seed=seed, start=STAGE1 if isinstance(start, Parser) else RAW)

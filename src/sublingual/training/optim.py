@@ -41,8 +41,10 @@ class OptimConfig:
         if not 0 <= self.warmup <= 1:
             raise ConfigError(f"warmup {self.warmup}: it is a share of the steps, from 0 to 1")
         for name in ("encoder_rate", "classifier_rate", "weight_decay", "frozen_steps", "thaw_steps"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} {getattr(self, name)}: it is 0 or more")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} {getattr(self, name)}: it is 0 or more, and a number")
+        if not 0 <= self.beta2 < 1:
+            raise ConfigError(f"beta2 {self.beta2}: it is 0 or more and below 1")
         if not self.clip > 0:
             raise ConfigError(f"clip {self.clip}: it is above 0; inf for none")
 

@@ -45,10 +45,11 @@ def config_for(encoder: str | None = None) -> TrainConfig:
 
 @dataclass(frozen=True)
 class Trained:
-    """A new parser, and how its fine-tuning went."""
+    """A new parser, how its fine-tuning went, and the labels of its treebanks that UD does not document."""
 
     parser: Parser
     run: Finetuned
+    new_labels: tuple[str, ...]
 
 
 def train(
@@ -63,6 +64,7 @@ def train(
 ) -> Trained:
     """Returns a parser trained on the CoNLL-U files; `_` as HEAD is left out of the loss. It tags too, where they have UPOS.
 
+    A label of theirs that UD does not document gets a row that starts from its base relation, as in adaptation.
     `languages` are the codes of what it learns, for its card. With a folder the run resumes from there. Errors: those of
     `read_conllu`, `load_encoder`, `finetune_`.
     """
@@ -79,7 +81,8 @@ def train(
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.finetune.seed)
-        network = new_parser(encoder, config=c).to(device)
+        declared = new_parser(encoder, config=c)
+    network = declared.with_labels_of(sentences).to(device)
     run = finetune_(network, sentences, config=config.finetune, dev=held_out, folder=folder, progress=progress)
     about = About(
         trained_on=tuple(dict.fromkeys(languages)),
@@ -89,7 +92,8 @@ def train(
         scores=dev_scores(held_out, run),
         note="Fine-tuned from a pretrained encoder (stage 1).",
     )
-    return Trained(with_tagger(Parser(network, None, about), sentences, seed=config.finetune.seed), run)
+    parser = with_tagger(Parser(network, None, about), sentences, seed=config.finetune.seed)
+    return Trained(parser, run, declared.vocabulary.missing(network.vocabulary.labels))
 
 
 def described(path: Path, use: str) -> dict[str, Any]:

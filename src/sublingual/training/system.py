@@ -58,7 +58,8 @@ def train_system(
     """
     if row.loop == "none":
         raise ConfigError(f"system {row.name!r} has no stage 2: the parser of stage 1 is all of it")
-    network = parser.network
+    data = {code: [s for path in paths for s in read_conllu(path, heads="partial")] for code, paths in files.items()}
+    network = parser.network.with_labels_of([s for own in data.values() for s in own])
     languages = [*files]
     if row.gates == "dynamic" and row.dynamic_off is not None:
         config = replace(config, dynamic=replace(config.dynamic, off=row.dynamic_off))
@@ -67,7 +68,6 @@ def train_system(
         if row.kind == "weights"
         else language_gates(parser, row, found or {}, languages, config=config)
     ).to(network.device)
-    data = {code: [s for path in paths for s in read_conllu(path, heads="partial")] for code, paths in files.items()}
     seen = Conflicts(network, languages, steps=config.steps, last=last) if last else None
     run = stage2_(
         network,
