@@ -63,6 +63,7 @@ class DemoConfig:
 
     steps: int = 200
     seed: int = 0
+    device: str = "cpu"
     training: TrainConfig = field(default_factory=_training)
     adaptation: AdaptConfig = field(default_factory=_adaptation)
     systems: SystemsConfig = field(default_factory=lambda: SystemsConfig(adaptation=_adaptation()))
@@ -136,7 +137,9 @@ def _trained(config: DemoConfig, watch: Watch) -> tuple[Parser, tuple[float, ...
         watch.training(progress)
 
     dev = english.files("dev")
-    trained = train(english.files("train"), config=settings, dev=dev, languages=["en"], progress=told)
+    trained = train(
+        english.files("train"), config=settings, dev=dev, languages=["en"], device=config.device, progress=told
+    )
     return trained.parser, tuple(losses)
 
 

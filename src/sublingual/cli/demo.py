@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import TextColumn
 
-from sublingual.cli.common import Seed, Threads, bar, say, set_threads, table
+from sublingual.cli.common import Device, Seed, Threads, bar, say, set_threads, table
 from sublingual.data.embedded import WARNING
 
 if TYPE_CHECKING:
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 def demo(
     out: Annotated[Path, typer.Argument(help="Folder for what it makes.")] = Path("demo"),
     seed: Seed = 0,
+    device: Device = "auto",
     threads: Threads = None,
 ) -> None:
     """Run the whole way on embedded toy treebanks, without a network: train, adapt, parse, and a page with trees."""
+    from sublingual import runtime
     from sublingual.demo import PAGE, DemoConfig, Watch, run_demo  # needs torch, slow to import
 
     set_threads(threads)
@@ -39,9 +41,8 @@ def demo(
         def adapting(name: str, step: int, steps: int, loss: float) -> None:
             move(f"adapting to {name}", step, steps, f"loss {loss:.2f}")
 
-        result = run_demo(
-            out, config=DemoConfig(seed=seed), watch=Watch(stage=say, training=training, adapting=adapting)
-        )
+        config = DemoConfig(seed=seed, device=str(runtime.device(device)))
+        result = run_demo(out, config=config, watch=Watch(stage=say, training=training, adapting=adapting))
     rows = [[x.treebank, f"{x.zero_shot.las.f1:.2f}", f"{x.adapted.las.f1:.2f}", len(x.gold)] for x in result.languages]
     table(["treebank", "zero-shot LAS", "adapted LAS", "sentences"], rows)
     first = result.systems.rows[0]
