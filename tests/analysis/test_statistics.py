@@ -163,6 +163,33 @@ def test_only_pairs_that_all_training_runs_have_count() -> None:
     assert found.las.difference == pytest.approx(np.mean(of_treebanks))
 
 
+def diagonal(las: Scores, system: str, training: Sequence[int]) -> list[Run]:
+    """The runs of a study in which seed s both trains and draws the s-th support set."""
+    return [
+        run for run in runs_of(las, system, range(las.shape[2])) if run.support_seed == run.training_seed in training
+    ]
+
+
+def test_supports_that_belong_to_one_training_run_are_drawn_with_it() -> None:
+    a, b = few(4, 3, 3)
+    crossed = (np.stack([each[:, range(3), range(3)]], axis=1) for each in (a, b))  # one support, three training runs
+    nested = compare_runs(
+        diagonal(a, "a", range(3)), diagonal(b, "b", range(3)), names=("a", "b"), generator=np.random.default_rng(0)
+    )
+    assert nested.las == compared(*crossed, n_resamples=10_000).las
+    assert (nested.n_pairs, nested.n_left_out, nested.n_training, nested.caution) == (12, 0, 3, "")
+
+
+def test_a_system_with_fewer_training_runs_of_own_supports_is_compared_on_those() -> None:
+    a, b = few(4, 3, 3)
+    found = compare_runs(
+        diagonal(a, "a", range(3)), diagonal(b, "b", [1]), names=("a", "b"), generator=np.random.default_rng(0)
+    )
+    assert found.las.difference == pytest.approx((b - a)[:, 1, 1].mean())
+    assert (found.n_pairs, found.n_left_out) == (4, 8)
+    assert found.caution == "one training run; intervals leave training variance out"
+
+
 def test_treebanks_where_a_run_is_not_adapted_do_not_count() -> None:
     a, b = few(3, 2, 1)
     failed = Run("b", "t0", 1, 0, "nearest", "no", 0.9, 20.0, 90.0, is_adapted=False)

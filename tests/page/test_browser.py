@@ -162,7 +162,7 @@ def test_corrected_sentences_make_a_parser_while_a_bar_runs(page: Any, service: 
         time.sleep(0.05)
     assert len({value for value, _ in seen}) > 2
     assert any("of 40, about" in text for _, text in seen)
-    assert page.find("#model").get_attribute("value") == "norsk"
+    page.until("document.getElementById('model').value === 'norsk'")
     page.until("!document.getElementById('comparison').hidden")
 
     adapted = Parser.from_pretrained(service.service.jobs.folder / "norsk")

@@ -23,6 +23,9 @@ from sublingual.errors import ConfigError, DataError
 class Paired:
     """Two systems' LAS and how they differ, over pairs (treebank, support seed) that every training run of both has.
 
+    Where each training run has supports of its own (seed s trains and draws support s), a pair is a run of both systems
+    with the same treebank, training and support seed.
+
     las: `b` is the system and `a` the base. holm: the p-value corrected for all comparisons that were made together.
     n_left_out: pairs that not all training runs have, and those of treebanks where a run is not adapted.
     """
@@ -83,13 +86,19 @@ def compare_runs(
 
     With two training runs or more of a system these are drawn too, one fewer than there are, by which the variance of
     their mean is right on average (Rao and Wu 1988); with two or three it stays a rough guide. Runs of both systems with
-    the same training seeds saw the same data in the same order and are drawn as pairs. Raises DataError where the
+    the same training seeds saw the same data in the same order and are drawn as pairs; supports that belong to one training
+    run are drawn with it. Raises DataError where the
     systems have no pair in common, ConfigError for fewer than one resample.
     """
     if n_resamples < 1:
         raise ConfigError(f"n_resamples {n_resamples}: at least 1 is needed, 10000 are usual")
+    everything = {(run.treebank, run.support_seed) for run in [*base, *system]}
     kept = _pairs(base, system)
     n_pairs = sum(map(len, kept.values()))
+    if not n_pairs:
+        base, system = _nested(base, system), _nested(system, base)
+        kept = _pairs(base, system)
+        n_pairs = sum(map(len, kept.values())) * len({run.training_seed for run in base})
     if not n_pairs:
         raise DataError(
             f"{names[0]} and {names[1]} have no treebank and support seed in common on which all their training runs are "
@@ -100,7 +109,6 @@ def compare_runs(
     low, high = np.quantile(_bootstrapped(a, b, weights, generator), [0.025, 0.975])
     mean_a, mean_b = float(a.by_treebank.mean()), float(b.by_treebank.mean())
     p_value = _p_value(a, b, weights, generator)
-    everything = {(run.treebank, run.support_seed) for run in [*base, *system]}
     return Paired(
         system=names[1],
         base=names[0],
@@ -141,6 +149,19 @@ def _pairs(base: Sequence[Run], system: Sequence[Run]) -> dict[str, list[int | N
         if n == needed:
             kept.setdefault(treebank, []).append(seed)
     return kept
+
+
+def _nested(runs: Sequence[Run], others: Sequence[Run]) -> list[Run]:
+    """The runs that the other side has too, each training run's supports of a treebank numbered from 0."""
+    there = {(run.treebank, run.training_seed, run.support_seed) for run in others}
+    common = [run for run in runs if (run.treebank, run.training_seed, run.support_seed) in there]
+    numbers: dict[tuple[str, int | None], int] = {}
+    numbered = []
+    for run in sorted(common, key=lambda run: (run.support_seed is None, run.support_seed)):
+        of = run.treebank, run.training_seed
+        numbers[of] = numbers.get(of, -1) + 1
+        numbered.append(replace(run, support_seed=numbers[of]))
+    return numbered
 
 
 def _side(runs: Sequence[Run], kept: Mapping[str, Sequence[int | None]]) -> _Side:
