@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sublingual.data.conllu import read_conllu
-from sublingual.data.embedded import embedded_folder
+from sublingual.data.embedded import WARNING, embedded_folder
 
 Run = Callable[..., Any]
 
@@ -107,6 +107,7 @@ def test_list_says_how_many_are_here_and_all_adds_the_others(run: Run, ud_folder
     everything = run("data", "list", "--ud", ud_folder, "--all")
     assert "UD_Swedish-Demo\tother\tsv\t-\t-\t-\t50\t" in everything.out
     assert len(everything.out.splitlines()) == len(ran.out.splitlines()) + 10
+    assert (WARNING in everything.err, WARNING in ran.err) == (True, False)
 
 
 def test_list_without_a_release_says_how_to_get_one(run: Run) -> None:

@@ -71,6 +71,13 @@ def test_a_matrix_has_a_line_a_subnetwork(run: Run, two: list[Path]) -> None:
     assert "--matrix and --json: give one of them" in run("subnetwork", "compare", *two, "--matrix", "--json").last
 
 
+def test_subnetworks_of_toy_treebanks_are_said_to_be(run: Run, two: list[Path], found: Path) -> None:
+    toys = [found / "hi-0.json", found / "it-0.json"]
+    for words in (("show",), ("compare",), ("compare", "--matrix")):
+        assert WARNING in run("subnetwork", words[0], *toys, *words[1:]).err
+        assert WARNING not in run("subnetwork", words[0], *two, *words[1:]).err
+
+
 def test_union_and_intersection_are_written(run: Run, two: list[Path], tmp_path: Path) -> None:
     assert run("subnetwork", "union", tmp_path / "u.json", *two).code == 0
     assert run("subnetwork", "union", tmp_path / "i.json", *two, "--intersection").code == 0

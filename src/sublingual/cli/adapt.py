@@ -28,6 +28,7 @@ from sublingual.cli.common import (
 from sublingual.cli.expecting import AUTO_MINUTES, ESTIMATE_MINUTES, Plan, forget, planned, work_folder
 from sublingual.data import faults
 from sublingual.data.conllu import Sentence, parse_conllu
+from sublingual.data.embedded import WARNING, has_embedded
 from sublingual.data.support import SUPPORT_SIZE
 from sublingual.data.textfiles import Text, read_text, source_name, write_text
 from sublingual.errors import ConfigError, DataError, LanguageError
@@ -186,6 +187,9 @@ def _save(task: _Task, adapted: Adapted, out: Path, *, overwrite: bool) -> None:
     )
     parser = tagged(adapted.parser, task.sentences, seed=task.seed)
     replace(parser, about=about).save_pretrained(out, overwrite=overwrite)
+    is_toy = has_embedded(str(used.get("file")) for used in about.data)
+    if is_toy:
+        say(WARNING)
     result = AdaptResult(
         model=str(out),
         language=task.language,
@@ -194,7 +198,7 @@ def _save(task: _Task, adapted: Adapted, out: Path, *, overwrite: bool) -> None:
         setting=f"{plan.setting.name}; {config.steps} steps ({config.optimizer})",
         support=task.sentences,
         estimate=plan.estimate,
-        said=plan.said,
+        said=[*plan.said, *([WARNING] if is_toy else [])],
         rows=plan.rows,
         held_out=plan.held_out,
         losses=adapted.losses,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 
 from sublingual.cli.common import Json, refuse_unwritable, say, table
 from sublingual.cli.finding import find
+from sublingual.data.embedded import WARNING, has_embedded
 from sublingual.data.textfiles import write_text
 from sublingual.errors import ConfigError
 from sublingual.subnetworks.files import AnySubnetwork, join_any, overlap_any, read_any, write_any
@@ -46,6 +48,7 @@ def show(
     for path, subnetwork in zip(files, found, strict=True):
         shown = text_map(subnetwork) if isinstance(subnetwork, Subnetwork) else _shares(subnetwork)
         print(f"{path}: {_line(subnetwork)}\n{shown}\n")
+    _warn(found)
 
 
 @app.command()
@@ -65,12 +68,14 @@ def compare(
             [a.stem, *(f"{overlap_any(x, y).jaccard_off:.3f}" for y in found)]
             for a, x in zip(files, found, strict=True)
         ]
+        _warn(found)
         table(["Jaccard off", *(path.stem for path in files)], rows)
         return
     pairs = [(a, b, overlap_any(found[a], found[b])) for a, b in combinations(range(len(files)), 2)]
     if as_json:
         print(json.dumps([{"a": str(files[a]), "b": str(files[b]), **asdict(shared)} for a, b, shared in pairs]))
         return
+    _warn(found)
     columns = ["a", "b", "Jaccard on", "Jaccard off", "both keep, by layer", "either keeps, by layer"]
     rows = [
         [
@@ -99,6 +104,12 @@ def join(
     joined = join_any([read_any(path) for path in files], only_common=only_common)
     write_any(out, joined)
     say(f"{out}: {_line(joined)}")
+
+
+def _warn(found: Sequence[AnySubnetwork]) -> None:
+    """Says where one was found on embedded toy treebanks, as far as its file tells: a union names its parts alone."""
+    if has_embedded(str(used.get("file")) for each in found for used in each.details.get("data", ())):
+        say(WARNING)
 
 
 def _line(subnetwork: AnySubnetwork) -> str:
