@@ -8,8 +8,10 @@ outputs of one file over its sentences.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 
 import numpy as np
 from jaxtyping import Float
@@ -87,8 +89,8 @@ def compare_runs(
     With two training runs or more of a system these are drawn too, one fewer than there are, by which the variance of
     their mean is right on average (Rao and Wu 1988); with two or three it stays a rough guide. Runs of both systems with
     the same training seeds saw the same data in the same order and are drawn as pairs; supports that belong to one training
-    run are drawn with it. Raises DataError where the
-    systems have no pair in common, ConfigError for fewer than one resample.
+    run are drawn with it. Raises DataError where the systems have no pair in common, ConfigError for fewer than one
+    resample.
     """
     if n_resamples < 1:
         raise ConfigError(f"n_resamples {n_resamples}: at least 1 is needed, 10000 are usual")
@@ -155,13 +157,9 @@ def _nested(runs: Sequence[Run], others: Sequence[Run]) -> list[Run]:
     """The runs that the other side has too, each training run's supports of a treebank numbered from 0."""
     there = {(run.treebank, run.training_seed, run.support_seed) for run in others}
     common = [run for run in runs if (run.treebank, run.training_seed, run.support_seed) in there]
-    numbers: dict[tuple[str, int | None], int] = {}
-    numbered = []
-    for run in sorted(common, key=lambda run: (run.support_seed is None, run.support_seed)):
-        of = run.treebank, run.training_seed
-        numbers[of] = numbers.get(of, -1) + 1
-        numbered.append(replace(run, support_seed=numbers[of]))
-    return numbered
+    common.sort(key=lambda run: (run.support_seed is None, run.support_seed))
+    numbers: defaultdict[tuple[str, int | None], Iterator[int]] = defaultdict(count)
+    return [replace(run, support_seed=next(numbers[run.treebank, run.training_seed])) for run in common]
 
 
 def _side(runs: Sequence[Run], kept: Mapping[str, Sequence[int | None]]) -> _Side:

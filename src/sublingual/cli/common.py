@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +24,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from sublingual.data.embedded import WARNING, has_embedded
 from sublingual.data.releases import ud_folder
 from sublingual.data.treebanks import Split, find, treebank_at
 from sublingual.errors import DataError
@@ -60,6 +61,12 @@ console = Console(stderr=True)
 def say(text: str) -> None:
     """Prints a line for the person at the terminal, on stderr: stdout is for results."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def say_if_toy(names: Iterable[str]) -> None:
+    """Says so where one of these treebanks, or files, is an embedded toy."""
+    if has_embedded(names):
+        say(WARNING)
 
 
 def set_threads(n: int | None) -> None:

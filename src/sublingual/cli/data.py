@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from sublingual.cli.common import Json, Ud, bar, counting, refuse_unwritable, say, table
+from sublingual.cli.common import Json, Ud, bar, counting, refuse_unwritable, say, say_if_toy, table
 from sublingual.data import releases, treebanks
-from sublingual.data.embedded import WARNING, embedded_folder, has_embedded
+from sublingual.data.embedded import embedded_folder
 from sublingual.data.facts import Pieces
 from sublingual.data.facts import facts as facts_of
 from sublingual.data.textfiles import write_text
@@ -81,8 +81,7 @@ def list_(
     table(columns, [_shown(row) for row in rows])
     there = sum(row.present for row in rows if row.role == "test")
     say(f"{there} of {sum(row.role == 'test' for row in rows)} test treebanks are here")
-    if has_embedded(row.name for row in rows if row.present):
-        say(WARNING)
+    say_if_toy(row.name for row in rows if row.present)
 
 
 def _shown(row: treebanks.Row) -> list[object]:

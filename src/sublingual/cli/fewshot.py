@@ -19,11 +19,10 @@ from sublingual.cli.common import (
     Words,
     counting,
     refuse_unwritable,
-    say,
+    say_if_toy,
     set_threads,
     table,
 )
-from sublingual.data.embedded import WARNING, has_embedded
 from sublingual.data.releases import ud_folder
 from sublingual.data.support import SUPPORT_SIZE
 from sublingual.data.treebanks import find
@@ -105,8 +104,7 @@ def fewshot(
                 advance(1)
                 if records is not None:
                     write_record(records, record)
-    if has_embedded(bank.name for bank in banks):
-        say(WARNING)
+    say_if_toy(bank.name for bank in banks)
     rows = summary(found)
     if as_json:
         print(json.dumps(rows))

@@ -20,11 +20,11 @@ from sublingual.cli.common import (
     Words,
     bar,
     say,
+    say_if_toy,
     set_threads,
     table,
 )
 from sublingual.cli.stage2 import languages_of
-from sublingual.data.embedded import WARNING, has_embedded
 from sublingual.errors import ConfigError
 from sublingual.subnetworks.files import join_any, read_any, write_any
 from sublingual.subnetworks.masks import SUFFIX
@@ -95,24 +95,23 @@ def find(
             found = []
             for i in range(seeds) if seed is None else [seed]:
                 there = out / f"{code}-{i}{suffix}"
-                if not there.is_file():
+                if there.is_file():
+                    refuse_other(read_any(there), there, train=files, dev=dev[code], config=chosen, seed=i, start=of)
+                else:
                     start = Parser.from_pretrained(model, device=where) if model else config_for(encoder)
                     with _watching(f"{code}, seed {i}", f"{kind} off", chosen.finetune.steps) as watch:
                         find_one(
                             start, code, train=files, dev=dev[code], config=chosen, seed=i, folder=out, watch=watch
                         )
                     (out / f"{code}-{i}.run" / CHECKPOINT).unlink(missing_ok=True)  # large, and done with
-                kept = read_any(there)
-                refuse_other(kept, there, train=files, dev=dev[code], config=chosen, seed=i, start=of)
-                found.append(kept)
+                found.append(read_any(there))
                 rows.append([code, i, found[-1].n_off, found[-1].dev_before, found[-1].dev_after])
             if seed is not None:
                 continue
             joined = join_any(found, only_common=False)
             write_any(out / f"{code}{suffix}", joined)
             rows.append([code, "union", joined.n_off, "", ""])
-    if has_embedded(path.name for files in train.values() for path in files):
-        say(WARNING)
+    say_if_toy(path.name for files in train.values() for path in files)
     table(["language", "seed", f"{kind} off", "dev LAS before", "after"], rows)
     say(f"subnetworks in {out}")
 

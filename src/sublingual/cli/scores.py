@@ -9,10 +9,9 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from sublingual.cli.common import Json, Seed, say, table
+from sublingual.cli.common import Json, Seed, say_if_toy, table
 from sublingual.comparison import compare as compare_outputs
 from sublingual.data.conllu import read_conllu
-from sublingual.data.embedded import WARNING, has_embedded
 from sublingual.errors import ConfigError
 from sublingual.scoring import METRICS, Metric, official_score, score, signature
 
@@ -54,8 +53,7 @@ def evaluate(
 
 
 def _warn_of_toys(gold: str) -> None:
-    if has_embedded([Path(gold).name]):
-        say(WARNING)
+    say_if_toy([Path(gold).name])
 
 
 def _counts(metric: Metric) -> dict[str, int | float | None]:

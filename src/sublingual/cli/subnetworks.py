@@ -11,9 +11,8 @@ from typing import Annotated
 
 import typer
 
-from sublingual.cli.common import Json, refuse_unwritable, say, table
+from sublingual.cli.common import Json, refuse_unwritable, say, say_if_toy, table
 from sublingual.cli.finding import find
-from sublingual.data.embedded import WARNING, has_embedded
 from sublingual.data.textfiles import write_text
 from sublingual.errors import ConfigError
 from sublingual.subnetworks.files import AnySubnetwork, join_any, overlap_any, read_any, write_any
@@ -108,8 +107,7 @@ def join(
 
 def _warn(found: Sequence[AnySubnetwork]) -> None:
     """Says where one was found on embedded toy treebanks, as far as its file tells: a union names its parts alone."""
-    if has_embedded(str(used.get("file")) for each in found for used in each.details.get("data", ())):
-        say(WARNING)
+    say_if_toy(str(used.get("file")) for each in found for used in each.details.get("data", ()))
 
 
 def _line(subnetwork: AnySubnetwork) -> str:

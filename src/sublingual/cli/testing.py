@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sublingual.cli.common import Device, Json, Threads, Ud, counting, refuse_unwritable, say, set_threads, table
+from sublingual.cli.common import Device, Json, Threads, Ud, counting, refuse_unwritable, say_if_toy, set_threads, table
 from sublingual.cli.stage2 import Treebanks, languages_of
-from sublingual.data.embedded import WARNING, has_embedded
 
 if TYPE_CHECKING:
     from sublingual.fewshot import Record
@@ -58,8 +57,7 @@ def score(
                 write_record(records, record)
             rows.append(_row(record))
             advance(1)
-    if has_embedded(path.name for _, files in banks for path in files):
-        say(WARNING)
+    say_if_toy(path.name for _, files in banks for path in files)
     if as_json:
         print(json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows]))
     else:

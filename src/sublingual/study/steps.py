@@ -389,7 +389,7 @@ class _Graph:
                 found["paper"] += tests if any(_from(bank) != OTHERS for bank in banks) else []
                 found["two"] += tests if len(banks) >= 2 else []
                 found["four"] += tests if len(banks) >= 4 else []
-            if any(_row(name).start in ("shuffled", "random", "bad") for name in group.systems):
+            if any(_row(name).is_drawn for name in group.systems):
                 found["controls"] += [*own, *tests]
             made = [
                 path for step in self.group(group) if step.kind in ("system", "subnetwork") for path in step.outputs
