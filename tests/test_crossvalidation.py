@@ -162,7 +162,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
-        monkeypatch.setattr("time.monotonic", lambda: self.now)
+        monkeypatch.setattr("sublingual.crossvalidation.monotonic", lambda: self.now)
 
     def tick(self, n: int) -> None:
         self.now += n

@@ -9,10 +9,10 @@ and a fold j are left out together, and the one run serves both choices: k's, sc
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from time import monotonic
 
 import numpy as np
 from jaxtyping import Float
@@ -122,7 +122,7 @@ class Runs:
         """One run, as the journal keeps it."""
         if self.spent + self._longest.get(max(setting.steps), 0.0) > self.limit:
             raise OutOfTimeError
-        began = time.monotonic()
+        began = monotonic()
         rest = [s for i, s in enumerate(self.sentences) if i not in set(held_out)]
         asked = [self.sentences[i] for i in held_out]
         parsed: dict[str, dict[str, tuple[tuple[object, ...], ...]]] = {}
@@ -135,14 +135,14 @@ class Runs:
 
         def watch(step: int, parser: Parser) -> None:
             self.progress(1)
-            if time.monotonic() - began > self.limit - self.spent:
+            if monotonic() - began > self.limit - self.spent:
                 raise OutOfTimeError
             look(step, parser)
 
         look(0, setting.unadapted)
         config = setting.at(max(setting.steps))
         adapt(setting.parser, rest, config=config, seed=self.seed + repetition, gates=setting.gates, watch=watch)
-        return {"parsed": parsed, "seconds": time.monotonic() - began}
+        return {"parsed": parsed, "seconds": monotonic() - began}
 
 
 def planned_folds(runs: Runs, *, n_folds: int = FOLDS, repetitions: int = REPETITIONS) -> tuple[Fold, ...]:

@@ -143,7 +143,7 @@ def serving(
     finally:
         shelf.open.set()
         running.should_exit = True
-        thread.join(20)
+        thread.join(40)  # the server itself gives open requests up to 30
         assert not thread.is_alive()
 
 
