@@ -102,7 +102,10 @@ def scored(parser: Parser, name: str, support: Sequence[Sentence], rest: Sequenc
 def validation(parser: Parser, name: str, *, ud: Path, seed: int, n: int) -> Scored:
     dev = find(ud, name).sentences("dev")
     order = np.random.default_rng(seed).permutation(len(dev)).tolist()
-    return scored(parser, name, [dev[i] for i in order[:20]], [dev[i] for i in order[20 : 20 + n]], seed=seed)
+    support = [dev[i] for i in order[:20]]
+    words = {s.words for s in support}  # a repeated sentence has been seen
+    rest = [dev[i] for i in order[20 : 20 + n] if dev[i].words not in words]
+    return scored(parser, name, support, rest, seed=seed)
 
 
 def test(parser: Parser, name: str, *, ud: Path, seed: int, n: int) -> Scored:

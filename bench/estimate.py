@@ -31,7 +31,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import t as student
 
 from sublingual.adaptation import adapt, config_for
-from sublingual.candidates import Setting, readied
+from sublingual.candidates import Setting, identity, readied
 from sublingual.crossvalidation import Runs, in_time, planned_folds
 from sublingual.data.conllu import Sentence
 from sublingual.data.support import draw_support
@@ -103,6 +103,7 @@ def record(parser: Parser, one: Case, *, repetitions: int, journal: Path) -> dic
     config = replace(config_for(parser), budget=1024)  # little memory; the default only packs more at once
     setting = readied(Setting("default", parser, config, steps=(config.steps,)), [*one.support, *one.rest])
     purpose = {"treebank": one.treebank, "seed": one.seed, "words": [s.words for s in one.support]}
+    purpose |= {"rest": [s.words for s in one.rest], "parser": identity(parser)}
     kept = Journal(journal, purpose=purpose)
     runs = Runs(one.support, one.seed, math.inf, kept)
     held_out = [

@@ -69,7 +69,8 @@ def main() -> None:
             parser = adapt(base, support, seed=seed).parser
             taught = [with_tagger(replace(parser, tagger=start), support, seed=seed) for start in (None, base.tagger)]
             figures = [commonest(support, test), accuracy(base, test), *(accuracy(each, test) for each in taught)]
-            trees = [[(s.heads, s.labels) for s in each.parse(bare(test))] for each in (parser, *taught)]
+            ways = (replace(parser, tagger=None), *taught)
+            trees = [[(s.heads, s.labels) for s in each.parse(bare(test))] for each in ways]
             bits = "yes" if trees[0] == trees[1] == trees[2] else "NO"
             print("\t".join([name, str(seed), *(f"{figure:.2f}" for figure in figures), bits]), flush=True)
 
