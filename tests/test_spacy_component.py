@@ -13,6 +13,7 @@ from sublingual.confidence import confident
 from sublingual.data.conllu import Sentence
 from sublingual.errors import ConfigError
 from sublingual.parsing import Parser
+from sublingual.tagging import with_tagger
 
 if TYPE_CHECKING:
     from sublingual.model.parser import BiaffineParser
@@ -77,6 +78,28 @@ def test_white_space_hangs_on_a_word_and_changes_no_tree(nlp: Any) -> None:
     assert found == plain
     (space,) = [t for t in spaced if t.is_space]
     assert (space.head.text, space.dep_) == ("dog", "dep")
+
+
+def test_parts_of_speech_are_set_where_the_parser_learned_them_and_none_is_there(
+    tiny_parser: Callable[..., BiaffineParser], demo: Callable[..., list[Sentence]], factory: None, tmp_path: Path
+) -> None:
+    parser = with_tagger(Parser(tiny_parser()), demo("English", 30))
+    parser.save_pretrained(tmp_path / "tags")
+    made = spacy.blank("xx")
+    made.add_pipe("sentencizer")
+    made.add_pipe("sublingual", config={"model": str(tmp_path / "tags")})
+    doc = made("The dog \n sleeps here . Who knows ?")
+    words = [[t.text for t in sent if not t.is_space] for sent in doc.sents]
+    expected = [tag for s in parser.parse([Sentence.from_words(own) for own in words]) for tag in s.upos]
+    assert [t.pos_ for t in doc if not t.is_space] == expected
+    assert [t.pos_ for t in doc if t.is_space] == ["SPACE"]
+    given = made.make_doc("The dog sleeps here .")
+    given[1].pos_ = "X"
+    assert made(given)[1].pos_ == "X"
+
+
+def test_without_a_tagger_no_part_of_speech_is_set(nlp: Any) -> None:
+    assert not nlp(TEXT).has_annotation("POS")
 
 
 def test_a_text_without_sentences_is_one_and_that_is_said(folder: Path, factory: None, caplog: Any) -> None:

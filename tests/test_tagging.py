@@ -17,7 +17,7 @@ from sublingual.errors import ConfigError
 from sublingual.model.checkpoint import has_tagger
 from sublingual.model.parser import BiaffineParser
 from sublingual.parsing import Parser
-from sublingual.tagging import TagConfig, n_tagged, with_tagger
+from sublingual.tagging import TagConfig, n_tagged, with_tagger, with_tagger_of
 
 STRONG = TagConfig(rate=5e-2, dropout=0.0)  # for an encoder of random weights
 
@@ -139,6 +139,36 @@ def test_it_learns_in_the_parsers_subnetwork(tagged: Parser, demo: Callable[...,
     own = accuracy(known, inside.parse(bare(known)))
     outside = accuracy(known, replace(inside, gates=None).parse(bare(known)))
     assert own > max(outside, commonest(known) + 0.3)
+
+
+def test_of_several_languages_each_is_learned_in_its_subnetwork(
+    tagged: Parser, demo: Callable[..., list[Sentence]]
+) -> None:
+    gates = {"en": torch.tensor([[1.0, 0.0], [0.0, 1.0]]), "sv": torch.tensor([[0.0, 1.0], [1.0, 0.0]])}
+    known = {"en": demo("English", 40), "sv": demo("Swedish", 40)}
+    start = replace(tagged, subnetworks=gates, tagger=None)
+    found = with_tagger_of(start, known, config=STRONG)
+    assert found.gates is None
+    for code, sentences in known.items():
+        inside = accuracy(sentences, replace(found, gates=gates[code]).parse(bare(sentences)))
+        assert inside > commonest(sentences) + 0.15
+    swapped = with_tagger_of(replace(start, subnetworks={"en": gates["sv"], "sv": gates["en"]}), known, config=STRONG)
+    assert swapped.tagger is not None
+    assert found.tagger is not None
+    assert not torch.equal(swapped.tagger.scores.weight, found.tagger.scores.weight)
+
+
+def test_of_one_language_without_subnetwork_it_is_the_same(tagged: Parser, demo: Callable[..., list[Sentence]]) -> None:
+    one, other = (
+        each.tagger.state_dict()  # type: ignore[union-attr]
+        for each in (
+            with_tagger(tagged, demo("English", 9), seed=3),
+            with_tagger_of(tagged, {"en": demo("English", 9)}, seed=3),
+        )
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    none = {"en": bare(demo("English", 3)), "sv": []}
+    assert with_tagger_of(tagged, none) is tagged
 
 
 def test_impossible_settings_are_refused() -> None:

@@ -1,7 +1,8 @@
 """A parser of ours as a component of a spaCy pipeline: `nlp.add_pipe("sublingual", config={"model": "my-model"})`.
 
-It sets `head` and `dep` of each token and, if asked to (`"sure": True`), `token._.sure`, the calibrated probability that both
-are right. Sentences are those that are marked when a text comes to it: put `sentencizer` before it.
+It sets `head` and `dep` of each token, `pos` where nothing before it did and the parser has learned parts of speech, and, if
+asked to (`"sure": True`), `token._.sure`, the calibrated probability that head and label are both right. Sentences are those
+that are marked when a text comes to it: put `sentencizer` before it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _FOLDER = "model"
 ROOT_LABEL = "ROOT"  # as spaCy writes it
-_SPACE = "dep"  # of a token of white space, which is no word of UD
+_SPACE, _SPACE_POS = "dep", "SPACE"  # of a token of white space, which is no word of UD
 
 
 class Component:
@@ -45,7 +46,9 @@ class Component:
         """The parser; raises ConfigError without a model, ModelError for one that cannot be loaded."""
         if self._parser is None:
             if self.model is None:
-                raise ConfigError(f"the component {self.name!r} has no model: config={{'model': FOLDER}}")
+                raise ConfigError(
+                    f"the component {self.name!r} has no model: config={{'model': FOLDER}}, or load a pipeline"
+                )
             self._parser = Parser.from_pretrained(self.model)
         return self._parser
 
@@ -55,17 +58,16 @@ class Component:
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """Yields the texts parsed, many at a time."""
-        if self.parser is None:
-            raise ConfigError(
-                f"the component {self.name!r} has no model: config={{'model': FOLDER}}, or load a pipeline"
-            )
         for docs in minibatch(stream, batch_size):
             spans = [_spans(doc) for doc in docs]
             sentences = [_sentence(tokens) for own in spans for tokens in own]
             found = iter(confident(self.parser, sentences))
             for doc, own in zip(docs, spans, strict=True):
                 if own:
-                    _set_(doc, [(tokens, next(found)) for tokens in own], sure=self.sure)
+                    trees = [(tokens, next(found)) for tokens in own]
+                    _set_(doc, trees, sure=self.sure)
+                    if self.parser.tagger is not None:
+                        _tag_(trees)
                 yield doc
 
     def to_disk(self, path: Path | str, *, exclude: Iterable[str] = ()) -> None:
@@ -78,7 +80,9 @@ class Component:
         return self
 
 
-@Language.factory("sublingual", assigns=["token.head", "token.dep"], default_config={"model": None, "sure": False})
+@Language.factory(
+    "sublingual", assigns=["token.head", "token.dep", "token.pos"], default_config={"model": None, "sure": False}
+)
 @no_type_check  # spaCy reads the arguments' names, which the tests' type checker hides
 def component(nlp: Language, name: str, model: str | None, sure: bool) -> Component:
     """Returns the component of a model's folder or Hub name."""
@@ -123,3 +127,12 @@ def _set_(doc: Doc, found: Iterable[tuple[list[Token], Confident]], *, sure: boo
     doc.from_array(
         [HEAD, DEP], np.stack([relative.astype(np.int64).view(np.uint64), np.array(names, np.uint64)], axis=1)
     )
+
+
+def _tag_(found: Iterable[tuple[list[Token], Confident]]) -> None:
+    """Sets the part of speech of each token that has none, in place."""
+    for tokens, one in found:
+        tags = iter(one.sentence.upos)
+        for token in tokens:
+            tag = _SPACE_POS if token.is_space else next(tags)
+            token.pos_ = token.pos_ or tag

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
@@ -60,18 +60,40 @@ def with_tagger(
     It starts from the parser's own tagger, if it has one. Nothing else of the parser is touched: its trees stay the same
     to the bit. Words without one of the universal tags do not count.
     """
-    config = config or TagConfig()
-    sentences = [sentence for sentence in sentences if n_tagged([sentence])]
-    if not sentences:
+    return _taught(parser, [(parser, sentences)], config or TagConfig(), seed)
+
+
+def with_tagger_of(
+    parser: Parser, sentences: Mapping[str, Sequence[Sentence]], *, config: TagConfig | None = None, seed: int = 0
+) -> Parser:
+    """As `with_tagger`, on several languages' sentences, each language in its subnetwork; all weigh about the same."""
+    inside = [
+        (replace(parser, gates=parser.subnetworks.get(code, parser.gates)), own) for code, own in sentences.items()
+    ]
+    return _taught(parser, inside, config or TagConfig(), seed)
+
+
+def _taught(
+    parser: Parser, inside: Sequence[tuple[Parser, Sequence[Sentence]]], config: TagConfig, seed: int
+) -> Parser:
+    """The parser with a tagger that learns from sentences, each run through the parser beside them."""
+    tagged = [(own, [sentence for sentence in all_ if n_tagged([sentence])]) for own, all_ in inside]
+    tagged = [(own, sentences) for own, sentences in tagged if sentences]
+    if not tagged:
         return parser
-    drawn = np.random.default_rng(seed).permutation(len(sentences))[: config.sentences].tolist()
-    layers, tags = _features(parser, [sentences[i] for i in drawn])
+    found = [_features(own, _drawn(sentences, config.sentences // len(tagged), seed)) for own, sentences in tagged]
+    layers = [torch.cat(parts) for parts in zip(*(layers for layers, _ in found), strict=True)]
     encoder = parser.network.encoder
     with forked_random(parser.network.device):
         torch.manual_seed(seed)
         tagger = deepcopy(parser.tagger) or Tagger(n_layers=encoder.n_layers, hidden_size=encoder.hidden_size)
-        _train_(tagger.to(parser.network.device), layers, tags, config)
+        _train_(tagger.to(parser.network.device), layers, torch.cat([tags for _, tags in found]), config)
     return replace(parser, tagger=tagger)
+
+
+def _drawn(sentences: Sequence[Sentence], n: int, seed: int) -> list[Sentence]:
+    """At most `n` of them, one at least."""
+    return [sentences[i] for i in np.random.default_rng(seed).permutation(len(sentences))[: max(1, n)].tolist()]
 
 
 def _features(

@@ -11,6 +11,7 @@ import torch
 
 from sublingual.confidence import confident
 from sublingual.data.conllu import Sentence, parse_conllu
+from sublingual.data.tags import TAGS
 from sublingual.marking import Marks, mark
 from sublingual.model.compact import is_compact
 from sublingual.parsing import Parser
@@ -25,7 +26,7 @@ def gated(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The parser with gates, and with a subnetwork of Norwegian."""
     parser = Parser.from_pretrained(model)
     out = tmp_path_factory.mktemp("gated") / "model"
-    Parser(parser.network, GATES, parser.about, {"no": 1 - GATES}).save_pretrained(out)
+    Parser(parser.network, GATES, parser.about, {"no": 1 - GATES}, parser.tagger).save_pretrained(out)
     return out
 
 
@@ -76,8 +77,10 @@ def test_a_compact_model_parses_as_the_gated_one(
     ran = run("compact", gated, tmp_path / "small")
     assert ran.code == 0, ran.err
     assert ran.last.startswith("3 of 4 attention heads removed, ")
-    file = conllu(english)
-    assert run("parse", tmp_path / "small", file).raw == run("parse", gated, file).raw
+    file = conllu([Sentence.from_words(s.words) for s in english])  # without UPOS: the tagger stays as well
+    found = run("parse", tmp_path / "small", file)
+    assert found.raw == run("parse", gated, file).raw
+    assert {tag for s in parse_conllu(found.out) for tag in s.upos} <= set(TAGS)
     small = Parser.from_pretrained(tmp_path / "small")
     assert is_compact(small.network.encoder.model)
     assert (small.gates, dict(small.subnetworks)) == (None, {})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from sublingual.data.conllu import read_conllu
 from sublingual.data.embedded import embedded
 from sublingual.errors import ConfigError, SubnetworkError
 from sublingual.model.parser import BiaffineParser
@@ -17,6 +19,7 @@ from sublingual.parsing import Parser
 from sublingual.subnetworks.dynamic import DynamicConfig, DynamicGates
 from sublingual.subnetworks.gates import Subnetwork
 from sublingual.subnetworks.systems import Start, System, system
+from sublingual.tagging import with_tagger
 from sublingual.training.stage2 import Stage2, Stage2Config
 from sublingual.training.system import language_gates, switches, train_system
 
@@ -95,6 +98,22 @@ def test_subnetworks_of_another_encoder_are_refused(parser: Parser) -> None:
 def test_a_row_without_stage_2_is_refused(parser: Parser) -> None:
     with pytest.raises(ConfigError, match="system 'stage1' has no stage 2: the parser of stage 1 is all of it"):
         train_system(parser, FILES, row=system("stage1"), config=CONFIG)
+
+
+def test_parts_of_speech_are_learned_along_from_the_tagger_that_is_there(parser: Parser) -> None:
+    sentences = [s for paths in FILES.values() for path in paths for s in read_conllu(path)]
+    fresh = deepcopy(parser)
+    trained = train_system(parser, FILES, row=system("nonep-static"), config=CONFIG, found=found()).parser
+    assert trained.tagger is not None
+    before = with_tagger(fresh, sentences)
+    again = train_system(before, FILES, row=system("nonep-static"), config=CONFIG, found=found()).parser
+    assert before.tagger is not None
+    assert again.tagger is not None
+    assert not torch.equal(again.tagger.scores.weight, before.tagger.scores.weight)
+    assert not torch.equal(again.tagger.scores.weight, trained.tagger.scores.weight)
+    assert [(s.heads, s.labels) for s in again.parse(sentences)] == [
+        (s.heads, s.labels) for s in trained.parse(sentences)
+    ]
 
 
 def test_switches_are_counted_since_the_start_and_by_100_steps() -> None:

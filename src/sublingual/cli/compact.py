@@ -36,7 +36,8 @@ def compact(
     gates = _gates(parser, subnetwork, model)
     n_off = int((gates == 0).sum())
     note = f"{parser.about.note} Compact: {n_off} of {gates.numel()} attention heads removed.".strip()
-    smaller = Parser(parser.network.compacted(gates), about=replace(parser.about, note=note))
+    about = replace(parser.about, note=note)
+    smaller = Parser(parser.network.compacted(gates), about=about, tagger=parser.tagger)
     smaller.save_pretrained(out, overwrite=overwrite)
     before, after = (sum(p.numel() for p in each.network.parameters()) for each in (parser, smaller))
     say(

@@ -20,6 +20,7 @@ from sublingual.subnetworks.language_weights import DynamicWeights, LanguageWeig
 from sublingual.subnetworks.magnitude import ranks
 from sublingual.subnetworks.masks import WeightSubnetwork, refuse_foreign_weights
 from sublingual.subnetworks.systems import System, starting_gates, starting_weights
+from sublingual.tagging import with_tagger_of
 from sublingual.training.gradients import Conflicts
 from sublingual.training.loop import Progress
 from sublingual.training.ranks import ALONE, Ranks
@@ -53,7 +54,8 @@ def train_system(
 
     `found`: the subnetworks of each language's seeds, where the row needs them; `weights`: those of single weights.
     With a folder the run resumes from there. `last`: in how many of the last steps the languages' gradients are compared
-    (section 7.2; the paper: 50). `ranks`: the processes of the run, all of which get the same parser.
+    (section 7.2; the paper: 50). `ranks`: the processes of the run, all of which get the same parser. Where the files have
+    UPOS it learns that too, from the tagger on that it had: the encoder is not the one which that was trained on.
     Errors: those of `stage2_`, `starting_gates`, `refuse_foreign`; ConfigError for a row without stage 2.
     """
     if row.loop == "none":
@@ -97,7 +99,8 @@ def train_system(
         scores={},
         note=f"Stage 2 on {len(languages)} languages, system {row.name}.",
     )
-    return TrainedSystem(Parser(network, None, about, learned), run, None if seen is None else seen.record())
+    trained = with_tagger_of(Parser(network, None, about, learned, parser.tagger), data, seed=config.seed)
+    return TrainedSystem(trained, run, None if seen is None else seen.record())
 
 
 def switches(run: Stage2, steps: int) -> dict[str, dict[str, int | float]]:
