@@ -159,8 +159,39 @@ def test_without_a_known_language_the_subnetwork_is_chosen_by_the_sentences(
     ran = run("adapt", conllu(demo("Swedish", 6), "my.conllu"), tmp_path / "m", "--model", gated, *LAST)
     assert ran.code == 0, ran.err
     assert "language: not known from the file's name" in ran.err
+    assert "the sentences themselves choose among those of ar, hi, no and the full encoder" in ran.err
+    assert "--lang or --like says whose is near" not in ran.err
     assert re.search(r"chosen out of 4: |of 4 ways to adapt none was better than the default", ran.err)
     assert "nested 4-fold" in ran.err
+
+
+def test_a_language_that_uriel_lacks_is_told_and_chosen_for(
+    run: Run, gated: Path, tmp_path: Path, conllu: Write, demo: Callable[..., list[Sentence]]
+) -> None:
+    file = conllu(demo("Swedish", 6), "my.conllu")
+    ran = run("adapt", file, tmp_path / "m", "--model", gated, "--lang", "qhe", *LAST)
+    assert ran.code == 0, ran.err
+    assert "Hindi English (qhe) has no URIEL vector; take a known language like it (adapt: --like LANG)" in ran.err
+    assert "the sentences themselves choose among those of ar, hi, no and the full encoder" in ran.err
+    assert Parser.from_pretrained(tmp_path / "m").about.language == "qhe"
+    ran = run("adapt", file, tmp_path / "n", "--model", gated, "--lang", "qhe", "--no-estimate", *LAST)
+    assert ran.code == 0, ran.err
+    assert "adapting the full encoder, in none of the parser's subnetworks (--lang or --like says" in ran.err
+
+
+def test_a_language_that_nobody_knows_needs_one_like_it(
+    run: Run, gated: Path, tmp_path: Path, conllu: Write, demo: Callable[..., list[Sentence]]
+) -> None:
+    words = ("adapt", conllu(demo("Swedish", 6)), tmp_path / "m", "--model", gated, "--no-estimate", *LAST)
+    ran = run(*words, "--lang", "Elfdalish")
+    assert ran.code == 1
+    assert "unknown language 'Elfdalish'" in ran.last
+    assert "(for adapt: --like LANG); or leave out --lang: the sentences themselves choose" in ran.last
+    ran = run(*words, "--lang", "Elfdalish", "--like", "Swedish")
+    assert ran.code == 0, ran.err
+    assert "language: Elfdalish, taken to be like Swedish; nearest training languages: Norwegian 0.9" in ran.err
+    assert "(whose subnetworks the parser has)" in ran.err
+    assert "subnetwork of no: " in ran.err
 
 
 def test_the_nearest_languages_subnetwork_is_taken_where_it_is_known(

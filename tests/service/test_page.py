@@ -133,6 +133,29 @@ def test_adapted_model_is_the_one_that_adapt_makes_and_joins_the_shelf(
     assert client.post("/process", data="a", input="horizontal", parser="", model="fo-2").status == 200
 
 
+@pytest.mark.parametrize(
+    ("language", "subnetwork", "in_full"), [("Faroese", "no", False), ("qhe", None, True), ("", None, True)]
+)
+def test_a_subnetwork_is_taken_where_something_says_which_is_near(
+    adapting: Any,
+    folders: dict[str, Path],
+    demo: Callable[..., list[Sentence]],
+    tmp_path: Path,
+    language: str,
+    subnetwork: str | None,
+    in_full: bool,
+) -> None:
+    gates = {"ar": torch.eye(2), "no": 1 - torch.eye(2)}
+    replace(Parser.from_pretrained(folders["en"]), subnetworks=gates).save_pretrained(tmp_path / "sub")
+    adapting.service.house.add(replace(adapting.service.house.offers.models[0], name="sub", folder=tmp_path / "sub"))
+    asked = {"data": annotated(demo), "name": "new", "model": "sub", "language": language, "steps": 1}
+    now = finished(adapting.client, adapting.client.ask("/api/jobs", asked).json["id"])
+    assert (now["state"], now["fault"]) == ("done", "")
+    assert (now["result"]["subnetwork"], now["result"]["in_full"]) == (subnetwork, in_full)
+    found = Parser.from_pretrained(now["result"]["folder"]).gates
+    assert found is None if in_full else found is not None and torch.equal(found, gates["no"])
+
+
 def test_a_job_can_be_stopped_and_leaves_no_model(adapting: Any, demo: Callable[..., list[Sentence]]) -> None:
     client = adapting.client
     first = client.ask("/api/jobs", {"data": annotated(demo, 20), "name": "a", "steps": 200}).json["id"]

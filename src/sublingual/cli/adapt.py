@@ -116,12 +116,15 @@ def adapt(
     changes = changes | {name: value for name, value in given.items() if value is not None}
     changes["precision"] = runtime.resolve_precision(precision, where)
     settings.from_mapping(AdaptConfig, changes, source="the options")  # what cannot be is refused before any work
-    near = _say_language(similar)
     bases = {name: Parser.from_pretrained(name, device=where) for name in model or ()}
+    transferring = dict.fromkeys(code for base in bases.values() for code in base.subnetworks)
+    near = _say_language(similar, instead_of=lang if like else None, among=[*transferring])
     if not bases:
         bases = {"base": base_parser(encoder, ud, device=device, yes=yes)}
     _say_bases(bases)
     ways = candidates(bases, similar, changes=changes, auto=auto)
+    if not (auto or no_estimate) and len(ways) > 1:
+        _say_choosing(ways)
     if no_estimate:
         plan = Plan(ways[0], ways[0].steps[0])
     else:
@@ -157,7 +160,7 @@ def _adapted(task: _Task) -> Adapted:
     from sublingual.adaptation import adapt
 
     setting = task.plan.setting
-    _say_subnetwork(setting)
+    _say_subnetwork(task.plan)
     with counting("adapting", task.config.steps) as advance:
         adapted = adapt(
             setting.parser,
@@ -254,26 +257,31 @@ def _resolved(lang: str, like: str | None) -> Language | None:
     """The language of that name; with a stand-in, it may be one that nobody knows."""
     try:
         return resolve(lang)
-    except LanguageError:
+    except LanguageError as fault:
         if like is None:
-            raise
+            raise LanguageError(f"{fault}; or leave out --lang: the sentences themselves choose") from fault
         return None
 
 
-def _say_language(language: Language | None) -> Sequence[Neighbour]:
-    """Says which language it is and what is near it; returns the nearest three, none where that cannot be said."""
+def _say_language(language: Language | None, *, instead_of: str | None, among: Sequence[str]) -> Sequence[Neighbour]:
+    """Says which language it is and what is near it; returns the nearest three, none where that cannot be said.
+
+    `among` are the languages that the parsers have subnetworks of; without any it is the paper's seven.
+    """
     if language is None:
         say("language: not known from the file's name; --lang CODE shows the nearest training languages")
         return ()
     if language.note:
         say(language.note)
     try:
-        near = nearest(language)[:3]
+        near = (nearest(language, among=among) if among else nearest(language))[:3]
     except LanguageError as fault:  # no vector; adapting a parser without subnetworks does not need one
         say(str(fault))
         return ()
     shown = ", ".join(f"{n.language} {n.similarity:.3f}" for n in near)
-    say(f"language: {language.name}; nearest training languages: {shown} (of the paper's seven)")
+    name = f"{instead_of}, taken to be like {language.name}" if instead_of else language.name
+    where = "whose subnetworks the parser has" if among else "of the paper's seven"
+    say(f"language: {name}; nearest training languages: {shown} ({where})")
     return near
 
 
@@ -283,15 +291,25 @@ def _say_bases(bases: Mapping[str, Parser]) -> None:
         say(f"starting from {'a parser' if len(bases) == 1 else name} trained on: {trained}")
 
 
-def _say_subnetwork(setting: Setting) -> None:
+def _say_choosing(ways: Sequence[Setting]) -> None:
+    names = [way.subnetwork for way in ways if way.subnetwork is not None]
+    rest = "the full encoder" if ways[0].parser.gates is None else "the parser's own gates"
+    say(
+        f"nothing says which of the parser's subnetworks is near the language: the sentences themselves choose among those of "
+        f"{', '.join(names)} and {rest}, by cross-validation (--like LANG takes the nearest at once)"
+    )
+
+
+def _say_subnetwork(plan: Plan) -> None:
     from sublingual.transfer import Transfer
 
+    setting = plan.setting
     if not setting.parser.subnetworks:
         return
     if setting.gates is None:
-        say(
-            "adapting the full encoder, in none of the parser's subnetworks (--lang CODE chooses the nearest language's)"
-        )
+        what = "the full encoder, in none of" if setting.parser.gates is None else "in the parser's own gates, not in"
+        how = "as the sentences chose" if plan.rows else "--lang or --like says whose is near"
+        say(f"adapting {what} the parser's subnetworks ({how})")
     else:
         say(f"subnetwork of {setting.subnetwork}: {Transfer('', setting.gates).off}")
 

@@ -18,7 +18,7 @@ import torch
 
 from sublingual.adaptation import Adapted, adapt, config_for
 from sublingual.data.conllu import Sentence
-from sublingual.errors import SublingualError
+from sublingual.errors import LanguageError, SublingualError
 from sublingual.languages import Language
 from sublingual.parsing import Parser
 from sublingual.runtime import give_back_memory
@@ -26,7 +26,7 @@ from sublingual.service.answers import StoppedError
 from sublingual.service.limits import RefusedError
 from sublingual.service.offers import Offer, offers
 from sublingual.tagging import n_tagged, with_tagger
-from sublingual.transfer import transfer
+from sublingual.transfer import Transfer, transfer
 
 _log = logging.getLogger(__name__)
 _WAITING, _REMEMBERED = 4, 50
@@ -166,7 +166,7 @@ class Jobs:
                 raise StoppedError
             job.tell_(step=step, loss=round(loss, 4))
 
-        found = transfer(base, order.language.code) if base.subnetworks and order.language else None
+        found = _nearest(base, order.language)
         config = replace(config_for(base), steps=order.steps)
         adapted = adapt(
             base,
@@ -188,6 +188,7 @@ class Jobs:
             "after": round(adapted.after, 4),
             "new_labels": list(adapted.new_labels),
             "subnetwork": None if found is None else found.language,
+            "in_full": bool(base.subnetworks) and adapted.parser.gates is None,
             "right_before": right,
             "words": n_words,
             "tagged": n_tagged(order.sentences),
@@ -211,6 +212,16 @@ class Jobs:
         )
         parser = with_tagger(adapted.parser, order.sentences, seed=order.seed)
         replace(parser, about=about).save_pretrained(folder)
+
+
+def _nearest(parser: Parser, language: Language | None) -> Transfer | None:
+    """The subnetwork of the nearest language; None where the parser has none, or nothing says which is near."""
+    if not parser.subnetworks or language is None:
+        return None
+    try:
+        return transfer(parser, language.code)
+    except LanguageError:
+        return None
 
 
 def agreement(gold: Sequence[Sentence], parsed: Sequence[Sentence]) -> tuple[int, int]:

@@ -86,7 +86,7 @@ function showJob({ state, step, steps, seconds }) {
 async function ended(job, from) {
   if (job.state === "failed") complain(`The adaptation failed: ${job.fault}`);
   if (job.state !== "done") return;
-  const { model, folder, before, after, right_before: right, words, new_labels: labels, subnetwork } = job.result;
+  const { model, folder, before, after, right_before: right, words, new_labels: labels, subnetwork, in_full: full } = job.result;
   const lines = [
     `The loss per word of your sentences fell from ${before.toFixed(2)} to ${after.toFixed(2)}.`,
     `Before, ${from} agreed with your trees on ${right} of ${words} words (${percent(right / words)}); how the new parser does must be seen on ` +
@@ -94,6 +94,7 @@ async function ended(job, from) {
     after >= before ? "The steps did not lower the loss: this is no adaptation. Try more steps." : "",
     labels.length ? `New relations, each started from its universal one: ${labels.join(", ")}.` : "",
     subnetwork ? `It runs in the subnetwork of ${subnetwork}.` : "",
+    full ? `It runs in the full encoder: which of ${from}'s subnetworks is near its language is not known.` : "",
   ];
   $("job-result").replaceChildren(
     html("p", {}, html("strong", {}, model), " is ready. ", lines.filter(Boolean).join(" ")),
