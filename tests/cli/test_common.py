@@ -24,6 +24,16 @@ def test_a_bar_that_is_no_terminal_says_a_line_now_and_then(
     assert shown.out == ""
 
 
+def test_a_bar_that_is_no_terminal_says_what_time_is_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(common, "LINE_EVERY", 0.0)
+    monkeypatch.setattr("rich.progress.Task.time_remaining", 1260)
+    with common.counting("cross-validating", 300) as advance:
+        advance(20)
+    assert capsys.readouterr().err == "cross-validating: 20 of 300, about 0:21:00 left\n"
+
+
 def test_a_bar_that_is_no_terminal_is_silent_until_then(capsys: pytest.CaptureFixture[str]) -> None:
     with common.counting("parsing", 4) as advance:
         for _ in range(4):

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -115,7 +116,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: st
 
 
 def bar(*columns: ProgressColumn) -> Progress:
-    """Returns a progress bar on stderr with time passed and time left; where that is no terminal, a line a minute."""
+    """Returns a progress bar on stderr with time passed and left; where that is no terminal, a line a minute with time left."""
     return _Bar(*columns)
 
 
@@ -123,7 +124,8 @@ class _Bar(Progress):
     def __init__(self, *columns: ProgressColumn) -> None:
         around = (TimeElapsedColumn(), TimeRemainingColumn())
         shown = (TextColumn("{task.description}"), BarColumn(), *columns, *around)
-        super().__init__(*shown, console=console, disable=not console.is_terminal)
+        hidden = not console.is_terminal
+        super().__init__(*shown, console=console, disable=hidden, speed_estimate_period=2 * LINE_EVERY)
         self._said = time.monotonic()
 
     def update(self, task_id: TaskID, **changes: Any) -> None:
@@ -140,7 +142,8 @@ class _Bar(Progress):
         self._said = time.monotonic()
         task = next(task for task in self.tasks if task.id == task_id)
         done = f"{task.completed:,.0f}" + (f" of {task.total:,.0f}" if task.total else "")
-        say(f"{task.description}: {done} {task.fields.get('state', '')}".rstrip())
+        left = f", about {timedelta(seconds=seconds)} left" if (seconds := task.time_remaining) else ""
+        say(f"{task.description}: {done} {task.fields.get('state', '')}".rstrip() + left)
 
 
 @contextmanager
