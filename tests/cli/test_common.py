@@ -24,14 +24,16 @@ def test_a_bar_that_is_no_terminal_says_a_line_now_and_then(
     assert shown.out == ""
 
 
+@pytest.mark.parametrize(("limit", "left"), [(None, "0:21:00"), (3000.0, "0:21:00"), (180.0, "0:01:30")])
 def test_a_bar_that_is_no_terminal_says_what_time_is_left(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, limit: float | None, left: str
 ) -> None:
     monkeypatch.setattr(common, "LINE_EVERY", 0.0)
     monkeypatch.setattr("rich.progress.Task.time_remaining", 1260)
-    with common.counting("cross-validating", 300) as advance:
+    monkeypatch.setattr("rich.progress.Task.elapsed", 90.0)
+    with common.counting("cross-validating", 300, limit=limit) as advance:
         advance(20)
-    assert capsys.readouterr().err == "cross-validating: 20 of 300, about 0:21:00 left\n"
+    assert capsys.readouterr().err == f"cross-validating: 20 of 300, about {left} left\n"
 
 
 def test_a_bar_that_is_no_terminal_is_silent_until_then(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,12 +18,13 @@ from rich.progress import (
     BarColumn,
     Progress,
     ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from sublingual.data.embedded import WARNING, has_embedded
 from sublingual.data.releases import ud_folder
@@ -120,9 +121,21 @@ def bar(*columns: ProgressColumn) -> Progress:
     return _Bar(*columns)
 
 
+def _time_left(task: Task) -> str:
+    """The time until a bar is full or its limit is over, as h:mm:ss; empty where it is not known, or over."""
+    estimates = [task.time_remaining, None if task.fields.get("limit") is None else task.fields["limit"] - task.elapsed]
+    known = [seconds for seconds in estimates if seconds is not None]
+    return str(timedelta(seconds=round(min(known)))) if known and min(known) >= 1 else ""
+
+
+class _TimeLeft(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(_time_left(task), style="progress.remaining")
+
+
 class _Bar(Progress):
     def __init__(self, *columns: ProgressColumn) -> None:
-        around = (TimeElapsedColumn(), TimeRemainingColumn())
+        around = (TimeElapsedColumn(), _TimeLeft())
         shown = (TextColumn("{task.description}"), BarColumn(), *columns, *around)
         hidden = not console.is_terminal
         super().__init__(*shown, console=console, disable=hidden, speed_estimate_period=2 * LINE_EVERY)
@@ -142,15 +155,15 @@ class _Bar(Progress):
         self._said = time.monotonic()
         task = next(task for task in self.tasks if task.id == task_id)
         done = f"{task.completed:,.0f}" + (f" of {task.total:,.0f}" if task.total else "")
-        left = f", about {timedelta(seconds=seconds)} left" if (seconds := task.time_remaining) else ""
+        left = f", about {found} left" if (found := _time_left(task)) else ""
         say(f"{task.description}: {done} {task.fields.get('state', '')}".rstrip() + left)
 
 
 @contextmanager
-def counting(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Shows a bar that the yielded function moves on by a number of items."""
+def counting(description: str, total: int, *, limit: float | None = None) -> Iterator[Callable[[int], None]]:
+    """Shows a bar that the yielded function moves on by a number of items; it ends after `limit` seconds at the latest."""
     with bar(TextColumn("{task.completed}/{task.total}")) as shown:
-        task = shown.add_task(description, total=total)
+        task = shown.add_task(description, total=total, limit=limit)
         yield lambda n: shown.advance(task, n)
 
 

@@ -130,7 +130,7 @@ def _estimated(way: Setting, runs: Runs, limit: float) -> Plan:
     from sublingual.crossvalidation import cross_validate, planned_folds
 
     n_steps = len(planned_folds(runs)) * max(way.steps)
-    with counting(f"cross-validating ({limit:g} minutes at most)", n_steps) as runs.progress:
+    with counting("cross-validating", n_steps, limit=60 * limit) as runs.progress:
         validated = cross_validate(way, runs)
     if validated is None:
         return Plan(way, way.steps[0], said=(_too_slow(limit),))
@@ -143,7 +143,7 @@ def _chosen(ways: Sequence[Setting], runs: Runs, limit: float) -> Plan:
     from sublingual.crossvalidation import chosen, n_nested_runs
 
     n_steps = sum(max(way.steps) for way in ways) * n_nested_runs(runs)
-    with counting(f"cross-validating ({limit:g} minutes at most)", n_steps) as runs.progress:
+    with counting("cross-validating", n_steps, limit=60 * limit) as runs.progress:
         choice = chosen(ways, runs)
     if choice is None:
         return Plan(ways[0], ways[0].steps[0], said=(f"nothing was chosen, and {_too_slow(limit)}",))
