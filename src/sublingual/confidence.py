@@ -22,8 +22,8 @@ class Temperatures:
     gives elsewhere is in docs/log.md. Raises ConfigError for numbers that are not above 0.
     """
 
-    arcs: float = 2.96
-    labels: float = 1.66
+    arcs: float = 2.7
+    labels: float = 1.64
 
     def __post_init__(self) -> None:
         if not (self.arcs > 0 and self.labels > 0):

@@ -71,8 +71,10 @@ def test_a_matrix_has_a_line_a_subnetwork(run: Run, two: list[Path]) -> None:
     assert "--matrix and --json: give one of them" in run("subnetwork", "compare", *two, "--matrix", "--json").last
 
 
-def test_subnetworks_of_toy_treebanks_are_said_to_be(run: Run, two: list[Path], found: Path) -> None:
-    toys = [found / "hi-0.json", found / "it-0.json"]
+def test_subnetworks_of_toy_treebanks_are_said_to_be(run: Run, two: list[Path], found: Path, tmp_path: Path) -> None:
+    assert run("subnetwork", "union", tmp_path / "u.json", found / "hi-0.json", found / "hi-0.json").code == 0
+    assert len(read_subnetwork(tmp_path / "u.json").details["data"]) == 2  # train and dev, each once
+    toys = [tmp_path / "u.json", found / "it-0.json"]
     for words in (("show",), ("compare",), ("compare", "--matrix")):
         assert WARNING in run("subnetwork", words[0], *toys, *words[1:]).err
         assert WARNING not in run("subnetwork", words[0], *two, *words[1:]).err

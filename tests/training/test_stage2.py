@@ -122,6 +122,17 @@ def test_stopped_and_resumed_runs_give_the_bits_of_one_that_never_stopped(
     assert work(loop=loop) == whole
 
 
+def test_a_resumed_run_counts_the_processor_time_of_all_its_steps(
+    tiny_parser: Make, data: dict[str, list[Sentence]], tmp_path: Path
+) -> None:
+    def trained() -> Any:
+        return stage2_(tiny_parser(), gates_of("full"), data, loop="joint", config=CONFIG, folder=tmp_path)
+
+    whole, resumed = trained(), trained()
+    assert (whole.steps, resumed.steps) == (CONFIG.steps, 0)
+    assert whole.cpu_seconds == resumed.cpu_seconds > 0
+
+
 @pytest.mark.parametrize(
     ("loop", "n_kills"),
     [

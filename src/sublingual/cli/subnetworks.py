@@ -106,7 +106,7 @@ def join(
 
 
 def _warn(found: Sequence[AnySubnetwork]) -> None:
-    """Says where one was found on embedded toy treebanks, as far as its file tells: a union names its parts alone."""
+    """Says where one was found on embedded toy treebanks, or joined from such."""
     say_if_toy(str(used.get("file")) for each in found for used in each.details.get("data", ()))
 
 

@@ -88,14 +88,21 @@ class Found(Protocol):
 
 
 def joined_header(subnetworks: Sequence[Found]) -> dict[str, Any]:
-    """Returns languages, seeds and encoder of several subnetworks joined, and what they were."""
+    """Returns languages, seeds and encoder of several subnetworks joined, what they were, and the files they were found on."""
     first = subnetworks[0]
+    data: list[Any] = []
+    for used in (used for s in subnetworks for used in s.details.get("data", ())):
+        if used not in data:
+            data.append(used)
     return {
         "language": "+".join(dict.fromkeys(s.language for s in subnetworks)),
         "seeds": tuple(dict.fromkeys(seed for s in subnetworks for seed in s.seeds)),
         "encoder": first.encoder,
         "fingerprint": first.fingerprint,
-        "details": {"of": [{"language": s.language, "seeds": list(s.seeds), "off": s.n_off} for s in subnetworks]},
+        "details": {
+            "of": [{"language": s.language, "seeds": list(s.seeds), "off": s.n_off} for s in subnetworks],
+            "data": data,
+        },
     }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
@@ -28,7 +27,7 @@ from sublingual.subnetworks.dynamic import DynamicConfig, LanguageSubnetworks, a
 from sublingual.training.finetune import made_of
 from sublingual.training.gradients import Conflicts, observe_joint
 from sublingual.training.joint import joint_gradients_
-from sublingual.training.loop import Pace, Progress, Step, refuse_divergence, run_
+from sublingual.training.loop import CPU_SECONDS, Pace, Progress, Step, refuse_divergence, run_
 from sublingual.training.meta import meta_gradients_
 from sublingual.training.optim import OptimConfig, Rates, optimizer, trained
 from sublingual.training.ranks import ALONE, Ranks
@@ -82,7 +81,7 @@ def stage2_config(loop: str, encoder: str) -> Stage2Config:
 
 @dataclass(frozen=True)
 class Stage2:
-    """What a run gave: seconds of processor time and steps that were done here.
+    """What a run gave: seconds of processor time, also of what was done before it was stopped, and steps that were done here.
 
     By language: how many gates differ from those of the start, and how many were switched in all its steps, to and fro.
     """
@@ -123,14 +122,15 @@ def stage2_(
     encoded = {language: network.encode(data[language], gold=True) for language in gates.languages}
     held = nullcontext() if folder is None or ranks.rank else only_run_in(folder)
     with held, forked_random(network.device):
-        began, run = time.process_time(), _Run(network, gates, encoded, loop, config, folder, conflicts, ranks)
+        run = _Run(network, gates, encoded, loop, config, folder, conflicts, ranks)
         pace = Pace(config.steps, config.steps, config.checkpoint_every)
         steps = run_(run.state, run.step, pace=pace, folder=folder, progress=progress)
         network.eval()
         if conflicts is not None:  # also of steps that were observed before this process went on
             kept = run.state.notes.get(COSINES, {})
             conflicts.cosines = {int(step): torch.tensor(rows, dtype=torch.float64) for step, rows in kept.items()}
-        return Stage2(time.process_time() - began, steps, gates.changed(), run.state.notes["switched"])
+        notes = run.state.notes
+        return Stage2(notes.get(CPU_SECONDS, 0.0), steps, gates.changed(), notes["switched"])
 
 
 class Draws:
