@@ -82,13 +82,14 @@ class Group:
     `seeds`: training seeds, None for the study's own number. `fewshot`: tested few-shot on the `treebanks` (none: those of
     the tests), in the subnetwork that `transfer` chooses, with support sets of these `sizes` (none: that of the tests;
     several are nested and score the same sentences). `own`: tested without adaptation on the training languages (Table 4,
-    Figure 3).
+    Figure 3). `beside`: baselines, whose rows stand beside the first group's in its tables.
     """
 
     systems: tuple[str, ...]
     seeds: int | None = None
     fewshot: bool = True
     own: bool = False
+    beside: bool = False
     transfer: str = "nearest"
     treebanks: tuple[str, ...] = ()
     sizes: tuple[int, ...] = ()
@@ -116,6 +117,7 @@ class Cost:
 
     start: float = 6.0
     stage1: float = 10800.0
+    pooled: float = 10800.0
     heads: float = 3600.0
     weights: float = 3600.0
     joint: float = 3600.0
@@ -129,8 +131,9 @@ class Study:
     """The whole study; defaults are the paper's.
 
     `ud`: `embedded`, or empty for the UD release that commands find. `seeds`: seed s trains stage 1 and stage 2 and draws
-    the s-th support set. `languages`: the treebanks of stage 2 (none: the paper's seven). `conflicts`: in how many last
-    steps the gradients of languages are compared (section 7.2), for the six systems. `gpus`, `memory_mb`: what a step
+    the s-th support set. `pooled`: the baseline `udify`, which learns as in stage 1 from all these treebanks (none: all of the
+    release that have a training file). `languages`: the treebanks of stage 2 (none: the paper's seven). `conflicts`: in how
+    many last steps the gradients of languages are compared (section 7.2), for the six systems. `gpus`, `memory_mb`: what a step
     asks of a cluster.
     """
 
@@ -146,6 +149,7 @@ class Study:
     gpus: int = 0
     memory_mb: int = 4000
     stage1: Stage1 = field(default_factory=Stage1)
+    pooled: Stage1 = field(default_factory=lambda: Stage1(treebanks=()))
     finding: Finding = field(default_factory=Finding)
     joint: Loop = field(default_factory=Loop)
     meta: Loop = field(default_factory=Loop)
