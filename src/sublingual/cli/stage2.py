@@ -57,7 +57,8 @@ Treebanks = Annotated[
 Gates = Annotated[
     str,
     typer.Option(
-        "--gates", help="full, static, dynamic, unstructured; or a control: shuffle, r20, bad, static-only-ar, ..."
+        "--gates",
+        help="full, static, dynamic, unstructured, adapters; or a control: shuffle, r20, bad, static-only-ar, ...",
     ),
 ]
 Found = Annotated[
