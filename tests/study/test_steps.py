@@ -157,6 +157,9 @@ def test_udify_s_place_is_one_training_on_all_treebanks_beside_the_others() -> N
     assert tested.outputs[0] not in found["table-label-csv"].inputs
     planned = {step.name: step for step in steps(study("smoke", words=words), ud=None)}
     assert "udify-0 UD_English-Demo UD_Hindi-Demo UD_Norwegian-Demo --dev" in " ".join(planned["udify-0"].command)
+    assert "train models/udify-0 UD_English-EWT UD_Arabic-PADT UD_Czech-PDT" in " ".join(
+        by_name("small")["udify-0"].command
+    )
     chosen = (*words, "pooled={treebanks: [UD_Hindi-Demo], set: [finetune.steps=9]}")
     own = {step.name: step for step in steps(study("smoke", words=chosen), ud=embedded_folder())}["udify-0"]
     assert " ".join(own.command).startswith("train models/udify-0 UD_Hindi-Demo --dev UD_English-Demo")

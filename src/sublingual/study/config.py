@@ -34,6 +34,13 @@ class Stage1(Settings):
 
 
 @dataclass(frozen=True)
+class Pooled(Settings):
+    """The baseline `udify`: what it learns from, as in stage 1 (none: all of the release that can be trained on)."""
+
+    treebanks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Finding:
     """How subnetworks are found: `seeds` runs a language (section 4.3.1: 4), each from the raw `encoder` or from `stage1`.
 
@@ -131,9 +138,8 @@ class Study:
     """The whole study; defaults are the paper's.
 
     `ud`: `embedded`, or empty for the UD release that commands find. `seeds`: seed s trains stage 1 and stage 2 and draws
-    the s-th support set. `pooled`: the baseline `udify`, which learns as in stage 1 from all these treebanks (none: all of the
-    release that have a training file). `languages`: the treebanks of stage 2 (none: the paper's seven). `conflicts`: in how
-    many last steps the gradients of languages are compared (section 7.2), for the six systems. `gpus`, `memory_mb`: what a step
+    the s-th support set. `languages`: the treebanks of stage 2 (none: the paper's seven). `conflicts`: in how many last
+    steps the gradients of languages are compared (section 7.2), for the six systems. `gpus`, `memory_mb`: what a step
     asks of a cluster.
     """
 
@@ -149,7 +155,7 @@ class Study:
     gpus: int = 0
     memory_mb: int = 4000
     stage1: Stage1 = field(default_factory=Stage1)
-    pooled: Stage1 = field(default_factory=lambda: Stage1(treebanks=()))
+    pooled: Pooled = field(default_factory=Pooled)
     finding: Finding = field(default_factory=Finding)
     joint: Loop = field(default_factory=Loop)
     meta: Loop = field(default_factory=Loop)
