@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
 # A Slurm of one node on this computer's loopback, from Debian's packages, to try `sublingual study run --profile slurm`.
-# As root: it installs slurmctld, slurmd and slurm-client where they are not there, without starting their services.
+# As root: it installs slurmctld, slurmd and slurm-client where they are not there, without starting their services, and links
+# its slurm.conf to where jobs look for it: the engine's plugin clears SLURM_CONF in them.
 #     scripts/one_node_slurm.sh FOLDER
-#     SLURM_CONF=FOLDER/slurm.conf sublingual study run --scale smoke --profile FOLDER/profile
+#     sublingual study run --scale smoke --profile FOLDER/profile
 #     scripts/one_node_slurm.sh FOLDER stop
 set -euo pipefail
 folder=$(mkdir -p "$1" && cd "$1" && pwd)
+conf=/etc/slurm/slurm.conf
 if [ "${2:-start}" = stop ]; then
     for daemon in slurmd slurmctld; do
         [ ! -f "$folder/$daemon.pid" ] || kill "$(cat "$folder/$daemon.pid")" || true
     done
+    [ "$(readlink $conf)" != "$folder/slurm.conf" ] || rm $conf
     exit
 fi
 if ! command -v slurmctld >/dev/null; then
@@ -45,6 +48,11 @@ MpiDefault=none
 NodeName=$node NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=$(free -m | awk '/^Mem:/ {print $2 - 500}') State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
+[ -e $conf ] || ln -sf "$folder/slurm.conf" $conf
+[ "$(readlink -f $conf)" = "$folder/slurm.conf" ] || {
+    echo "$conf is that of another Slurm: this one cannot stand beside it" >&2
+    exit 1
+}
 mkdir -p "$folder/profile"
 cat >"$folder/profile/config.yaml" <<CONF
 executor: slurm

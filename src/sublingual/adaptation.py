@@ -17,7 +17,7 @@ from sublingual.data.batches import Batch, Encoded, micro_batches, pack
 from sublingual.data.conllu import Sentence
 from sublingual.errors import ConfigError, DataError, TrainingError
 from sublingual.model.parser import BiaffineParser
-from sublingual.model.weights import Subnet, confined_
+from sublingual.model.weights import Adapter, Subnet, confined_
 from sublingual.parsing import Parser
 from sublingual.runtime import autocast, forked_random, keep_memory
 
@@ -105,7 +105,8 @@ def adapt(
 
     `config` defaults to `config_for` the parser. A label that the parser does not know gets a row that starts from its
     base relation; a word whose head is not annotated (`_`) does not count. `gates`, or else the parser's own, restrict
-    the encoder in training and in the result; a weight that a subnetwork of single weights lacks is and stays zero. All
+    the encoder in training and in the result; a weight that a subnetwork of single weights lacks is and stays zero, and an
+    adapter becomes a part of the weights, on which no other one fits. All
     parameters are adapted, also those that fine-tuning froze (the piece embeddings as `config` says), so that a parser
     adapts alike before and after it is saved. `progress` is told each step and its loss; `watch` is shown the parser as each
     step leaves it, to parse with and not to keep (sentences whose pieces it has: its embeddings must not grow under the
@@ -125,13 +126,14 @@ def adapt(
     network = deepcopy(parser.network).with_labels_of(support)
     new_labels = parser.network.vocabulary.missing(network.vocabulary.labels)
     encoded = network.encode(support, gold=True)
+    held = replace(parser, gates=None, subnetworks={}) if isinstance(parser.gates, Adapter) else parser
     _free_(network, config)
 
     def told(step: int, loss: float) -> None:
         if progress is not None:
             progress(step, loss)
         if watch is not None:
-            watch(step, replace(parser, network=network))
+            watch(step, replace(held, network=network))
 
     with forked_random(network.device), confined_(network, parser.gates) as own:
         torch.manual_seed(seed)
@@ -140,7 +142,7 @@ def adapt(
         after = support_loss(network, encoded, config=config, gates=own)
     if not math.isfinite(after):  # of the last step nothing else is seen
         raise TrainingError(f"the loss after the last step of adaptation is {after}; lower the rates, or adapt in fp32")
-    return Adapted(replace(parser, network=network), losses, before, after, new_labels)
+    return Adapted(replace(held, network=network), losses, before, after, new_labels)
 
 
 def _free_(network: BiaffineParser, config: AdaptConfig) -> None:

@@ -14,7 +14,7 @@ from sublingual.adaptation import AdaptConfig, config_for
 from sublingual.data.conllu import Sentence
 from sublingual.errors import LanguageError
 from sublingual.languages import Language, nearest
-from sublingual.model.weights import Subnet, WeightMask
+from sublingual.model.weights import Subnet, tensors_of
 from sublingual.parsing import Parser
 
 STEPS = (20, 10, 40)
@@ -46,8 +46,7 @@ class Setting:
 
     def as_dict(self) -> dict[str, Any]:
         """Returns what decides its results, as JSON values."""
-        kept = self.gates.kept if isinstance(self.gates, WeightMask) else {"gates": self.gates}
-        gates = _digest({name: tensor for name, tensor in kept.items() if tensor is not None})
+        gates = _digest(tensors_of(self.gates))
         config = {**asdict(self.config), "steps": max(self.steps)}
         return {
             "name": self.name,

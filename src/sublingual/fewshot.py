@@ -16,6 +16,7 @@ from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from sublingual.adaptation import AdaptConfig, adapt, config_for
 from sublingual.breakdown import breakdown
@@ -24,7 +25,7 @@ from sublingual.data.downloads import sha256_of
 from sublingual.data.support import SUPPORT_SIZE, draw_support
 from sublingual.data.treebanks import Treebank
 from sublingual.errors import DataError, TrainingError
-from sublingual.model.weights import Subnet, WeightMask
+from sublingual.model.weights import Subnet
 from sublingual.parsing import Parser
 from sublingual.runtime import machine, versions
 from sublingual.scoring import Score, score, sentence_counts, signature
@@ -220,8 +221,8 @@ class _ZeroShot:
 
 
 def _key(gates: Subnet | None) -> object:
-    """What equal gates share; subnetworks of single weights are the parser's own objects, which outlive the keys."""
-    if gates is None or isinstance(gates, WeightMask):
+    """What equal gates share; single weights and adapters are the parser's own objects, which outlive the keys."""
+    if not isinstance(gates, Tensor):
         return gates
     return gates.float().cpu().numpy().tobytes()
 

@@ -23,7 +23,7 @@ from sublingual.model.card import About
 from sublingual.model.hub import only_cached
 from sublingual.model.parser import BiaffineParser, Scores
 from sublingual.model.tagger import Tagger
-from sublingual.model.weights import Subnet, WeightMask, refuse_unfit, restricted_
+from sublingual.model.weights import Subnet, refuse_unfit, restricted_
 from sublingual.runtime import autocast
 
 BUDGET = 2048
@@ -156,7 +156,7 @@ class Parser:
         encoder = self.network.encoder
         shape = (encoder.n_layers, encoder.n_attention_heads)
         for gates in [*([] if self.gates is None else [self.gates]), *self.subnetworks.values()]:
-            if isinstance(gates, WeightMask):
+            if not isinstance(gates, Tensor):
                 refuse_unfit(encoder, gates)
             elif gates.shape != shape:
                 raise ModelError(f"gates of shape {tuple(gates.shape)}; the encoder {encoder.name!r} has {shape}")

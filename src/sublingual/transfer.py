@@ -18,7 +18,7 @@ from sublingual.adaptation import AdaptConfig, adapt, config_for
 from sublingual.data.conllu import Sentence
 from sublingual.errors import ConfigError, LanguageError
 from sublingual.languages import Neighbour, nearest
-from sublingual.model.weights import Subnet, WeightMask
+from sublingual.model.weights import Subnet, WeightMask, n_off
 from sublingual.parsing import Parser
 from sublingual.scoring import score
 from sublingual.subnetworks.importance import importance
@@ -51,7 +51,7 @@ class Transfer:
         said = {"method": self.method, "code": self.language, "similarity": similarity}
         if isinstance(self.gates, WeightMask):
             return {**said, "gates_off": 0, "weights_off": self.gates.n_off}
-        return {**said, "gates_off": 0 if self.gates is None else int((self.gates == 0).sum())}
+        return {**said, "gates_off": 0 if self.gates is None else n_off(self.gates)}
 
 
 def transfer(
@@ -179,11 +179,11 @@ def _of(parser: Parser, method: str, code: str) -> Transfer:
 
 
 def _gates_of(parser: Parser, method: str) -> dict[str, Float[Tensor, "layers attention_heads"]]:
-    """The gates of all languages; raises ConfigError where the parser has subnetworks of single weights."""
-    gates = {code: own for code, own in parser.subnetworks.items() if not isinstance(own, WeightMask)}
+    """The gates of all languages; raises ConfigError where the parser has subnetworks of single weights, or adapters."""
+    gates = {code: own for code, own in parser.subnetworks.items() if isinstance(own, torch.Tensor)}
     if len(gates) < len(parser.subnetworks):
         raise ConfigError(
-            f"transfer {method!r} weighs attention heads, and the parser's subnetworks are of single weights; choose "
+            f"transfer {method!r} weighs attention heads, and the parser's subnetworks are of other kinds; choose "
             f"nearest, random, cross-validated, full, or a code"
         )
     return gates

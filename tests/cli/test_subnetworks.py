@@ -178,11 +178,14 @@ def test_find_from_a_pretrained_encoder(run: Run, tiny_encoder: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("command", "gates"), [("joint", "full"), ("joint", "static"), ("joint", "dynamic"), ("meta", "dynamic")]
+    ("command", "gates"),
+    [("joint", "full"), ("joint", "static"), ("joint", "dynamic"), ("joint", "adapters"), ("meta", "dynamic")],
 )
 def test_a_system_is_trained_and_tested(
     run: Run, model: Path, found: Path, tmp_path: Path, ud_folder: Path, command: str, gates: str
 ) -> None:
+    if gates == "adapters":
+        pytest.importorskip("peft")
     inner = ("--set", "inner.steps=2") if command == "meta" else ()
     ran = run(
         *(command, model, tmp_path / "m", *BANKS, "--ud", ud_folder, "--gates", gates, "--subnetworks", found),
@@ -225,6 +228,9 @@ def test_a_system_is_trained_and_tested(
     record = json.loads((tmp_path / "r.jsonl").read_text("utf-8"))
     assert (record["system"], record["training_seed"], record["cap"]) == (name, 4, 40)
     assert record["transfer"]["method"] == ("full" if gates == "full" else "nearest")
+    few = ("--ud", ud_folder, "--seeds", 1, "--cap", 4, "--set", "steps=1", "--records", tmp_path / "named.jsonl")
+    assert run("fewshot", tmp_path / "m", "UD_Turkish-Demo", *few, "--system", "mine").code == 0
+    assert json.loads((tmp_path / "named.jsonl").read_text("utf-8"))["system"] == "mine"
 
 
 def test_a_language_with_labels_that_ud_does_not_document_is_trained_on(

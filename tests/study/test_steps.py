@@ -143,6 +143,29 @@ def test_a_new_treebank_redoes_no_model_and_no_other_test() -> None:
     assert changed_by(study("smoke"), study("smoke", words=words)) == new
 
 
+def test_udify_s_place_is_one_training_on_all_treebanks_beside_the_others() -> None:
+    words = ("groups.baselines={systems: [udify], beside: true}",)
+    found = {step.name: step for step in steps(study("smoke", words=words), ud=embedded_folder())}
+    trained = " ".join(found["udify-0"].command)
+    names = [path.name for path in sorted(embedded_folder().glob("UD_*")) if any(path.glob("*train.conllu"))]
+    assert trained.startswith(f"train models/udify-0 {' '.join(names)} --dev UD_English-Demo --encoder bundled")
+    assert len(names) > 4
+    tested = found["test-udify-0-others"]
+    assert "--system udify" in " ".join(tested.command)
+    assert tested.inputs[0] == "models/udify-0"
+    assert tested.outputs[0] in found["table-system-csv"].inputs
+    assert tested.outputs[0] not in found["table-label-csv"].inputs
+    planned = {step.name: step for step in steps(study("smoke", words=words), ud=None)}
+    assert "udify-0 UD_English-Demo UD_Hindi-Demo UD_Norwegian-Demo --dev" in " ".join(planned["udify-0"].command)
+    assert "train models/udify-0 UD_English-EWT UD_Arabic-PADT UD_Czech-PDT" in " ".join(
+        by_name("small")["udify-0"].command
+    )
+    chosen = (*words, "pooled={treebanks: [UD_Hindi-Demo], set: [finetune.steps=9]}")
+    own = {step.name: step for step in steps(study("smoke", words=chosen), ud=embedded_folder())}["udify-0"]
+    assert " ".join(own.command).startswith("train models/udify-0 UD_Hindi-Demo --dev UD_English-Demo")
+    assert "finetune.steps=9" in own.command
+
+
 def test_supports_of_several_sizes_share_a_reserve() -> None:
     chosen = study("smoke", words=("groups.curve={systems: [nonep-full], sizes: [5, 10]}",))
     found = {step.name: step for step in steps(chosen, ud=None)}
@@ -171,4 +194,5 @@ def test_tables_and_figures_are_of_what_there_is() -> None:
     assert "figure-masks-svg" in smoke
     assert "figure-changes-svg" in smoke
     assert not {"figure-factors-svg", "table-paper-csv", "figure-curve-svg"} & set(smoke)
+    assert any("udify" in path for path in small["table-treebank-csv"].inputs)
     assert {"figure-factors-svg", "table-paper-csv", "figure-curve-svg", "figure-masks-svg"} <= set(small)

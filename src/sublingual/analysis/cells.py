@@ -11,13 +11,17 @@ from sublingual.analysis.records import Run, by_system
 
 @dataclass(frozen=True)
 class Cell:
-    """One system on one treebank: means over its runs, in per cent; las is None where one of them is not adapted."""
+    """One system on one treebank: means over its runs, in per cent; las is None where one of them is not adapted.
+
+    has_seen: the parser had learned from the treebank's own training file: that is no few-shot test.
+    """
 
     las: float | None
     sd: float | None
     zero_shot: float | None
     n_runs: int
     n_not_adapted: int
+    has_seen: bool = False
 
 
 def cells_of(runs: Sequence[Run]) -> dict[str, dict[str, Cell]]:
@@ -84,4 +88,5 @@ def _cell(runs: Sequence[Run]) -> Cell:
         zero_shot=mean_of(run.zero_shot for run in runs),
         n_runs=len(runs),
         n_not_adapted=n_not_adapted,
+        has_seen=any(run.has_seen for run in runs),
     )

@@ -60,6 +60,12 @@ class Run:
         """What no two runs share."""
         return self.system, self.treebank, self.training_seed, self.support_seed, self.method, self.n, self.reserve
 
+    @property
+    def has_seen(self) -> bool:
+        """Whether the parser that was adapted had learned from the treebank's own training file."""
+        data = () if self.details.parser is None else self.details.parser.data
+        return self.is_fewshot and any(file.use == "train" and file.treebank == self.treebank for file in data)
+
 
 def read_records(paths: Iterable[Path | str]) -> tuple[Run, ...]:
     """Returns the runs of these files, in their order; blank lines are passed over.

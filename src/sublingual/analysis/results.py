@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from sublingual.analysis.ablations import CONTROLS, Ablation, ablations
+from sublingual.analysis.baselines import BASELINES
 from sublingual.analysis.beside import Beside
 from sublingual.analysis.cells import cells_of
 from sublingual.analysis.conflicts import ConflictRow, conflict_table
@@ -43,18 +44,20 @@ class Results:
 
     def main(self) -> Results:
         """Returns the results without controls and other sizes of support, which have tables and figures of their own."""
-        kept = [name for name in by_system(self.runs) if not is_control(name)]
-        by_name = by_system(self.runs)
-        runs = tuple(run for name in kept for run in by_name[name])
-        return replace(
-            self, material=replace(self.material, runs=runs), base=self.base if self._has_base(kept) else None
-        )
+        return self._of([run for name, own in by_system(self.runs).items() if not is_control(name) for run in own])
 
-    def _has_base(self, names: Sequence[str]) -> bool:
+    @cached_property
+    def subject(self) -> Results:
+        """The same without baselines, which learned from other files: what labels, factors and guidance are of."""
+        return self._of([run for run in self.runs if run.system not in BASELINES])
+
+    def _of(self, runs: Sequence[Run]) -> Results:
+        """The results of some of the runs; without a base where these have none."""
         try:
-            return self.base is not None and bool(bases_of(names, self.base))
+            base = self.base if self.base is not None and bases_of(by_system(runs), self.base) else None
         except ConfigError:
-            return False
+            base = None
+        return replace(self, material=replace(self.material, runs=tuple(runs)), base=base)
 
     @cached_property
     def bases(self) -> dict[str, str]:
@@ -95,7 +98,9 @@ class Results:
 
     @cached_property
     def labels(self) -> LabelTable:
-        return label_table(self.runs, self.material.facts, generator=self._generator(3), n_resamples=self.n_resamples)
+        return label_table(
+            self.subject.runs, self.material.facts, generator=self._generator(3), n_resamples=self.n_resamples
+        )
 
     @cached_property
     def own(self) -> OwnTable:
@@ -123,7 +128,7 @@ class Results:
     @cached_property
     def training(self) -> tuple[str, ...]:
         """The treebanks that the parsers were trained on; the paper's where records do not say."""
-        used = tuple(dict.fromkeys(file.name for file in training_files(self.runs)))
+        used = tuple(dict.fromkeys(file.name for file in training_files(self.subject.runs)))
         return used or ("UD_English-EWT", *stage2_treebanks())
 
     @cached_property
@@ -138,7 +143,7 @@ class Results:
     def guidance(self) -> Guidance | None:
         """Which system for which language, from the main systems alone; None for too few languages."""
         generator = self._generator(7)
-        return guidance(self.treebanks, self.factors, generator=generator, n_resamples=self.n_resamples)
+        return guidance(self.subject.treebanks, self.factors, generator=generator, n_resamples=self.n_resamples)
 
     def _generator(self, number: int) -> np.random.Generator:
         """Random numbers of a table's own: what it says does not depend on which others were asked for."""

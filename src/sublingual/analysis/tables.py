@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from sublingual.analysis.baselines import notes_on_baselines
 from sublingual.analysis.cells import Cell, cells_of, compared_treebanks, cpu_hours_of, mean_of, notes_on
 from sublingual.analysis.records import PLAIN_METHODS, Run, by_system, refuse_unknown
 from sublingual.comparison import ROUNDING
@@ -29,7 +30,8 @@ class SystemRow:
     """One system over the treebanks that are compared.
 
     sd: standard deviation over the seeds of the mean over treebanks. sd_in_treebank: the mean over treebanks of that
-    over the seeds in each. wins: on how many treebanks no system is better; ties: on how many of these another is as good.
+    over the seeds in each. wins: on how many treebanks no system is better (a parser that learned from the treebank's own
+    training file does not count there); ties: on how many of these another is as good.
     n_runs, cpu_hours: of all its runs, also on treebanks that are not compared.
     """
 
@@ -127,7 +129,8 @@ def system_table(runs: Sequence[Run]) -> SystemTable:
     said = "sd: over the seeds, of the mean over treebanks; sd in a treebank: over the seeds in each, then the mean"
     tied = sum(len(_best(cells, treebank)) > 1 for treebank in compared)
     wins = f"best: share of the {len(compared)} treebanks; a tie counts for each of the systems (there are {tied})"
-    return SystemTable(rows, compared, (said, wins, *notes_on(own, cells, compared)))
+    notes = (said, wins, *notes_on_baselines(cells), *notes_on(own, cells, compared))
+    return SystemTable(rows, compared, notes)
 
 
 def treebank_table(runs: Sequence[Run], *, bases: Mapping[str, str] | None = None) -> TreebankTable:
@@ -144,7 +147,7 @@ def treebank_table(runs: Sequence[Run], *, bases: Mapping[str, str] | None = Non
     total = _group(None, rows, tuple(own), compared)
     kept = [row for row in rows if row.treebank in compared]
     averages = tuple(_averages(kept, tuple(own)))
-    notes = notes_on(own, cells, compared)
+    notes = (*notes_on_baselines(cells), *notes_on(own, cells, compared))
     return TreebankTable(groups, total, compared, tuple(own), bases, tallies, averages, notes)
 
 
@@ -173,7 +176,7 @@ def difference(row: TreebankRow, system: str, base: str) -> float | None:
 
 
 def _best(cells: Mapping[str, Mapping[str, Cell]], treebank: str) -> list[str]:
-    las = {name: own[treebank].las for name, own in cells.items() if treebank in own}
+    las = {name: own[treebank].las for name, own in cells.items() if treebank in own and not own[treebank].has_seen}
     known = {name: value for name, value in las.items() if value is not None}
     return [name for name, value in known.items() if value >= max(known.values()) - ROUNDING]
 

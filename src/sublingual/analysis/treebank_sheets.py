@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 
+from sublingual.analysis.baselines import SEEN
 from sublingual.analysis.beside import Beside, Plain, bounds, brackets, on_resamples
 from sublingual.analysis.factors import Correlation, similarity_and_gain
 from sublingual.analysis.highlights import CLASSES, class_name, improvement_class
 from sublingual.analysis.intervals import SIGNIFICANT, Interval
+from sublingual.analysis.paper import PRINTED_FEWSHOT_UDIFY
 from sublingual.analysis.rendering import Entry, Sheet, number
 from sublingual.analysis.tables import Average, Group, Tally, TreebankRow, TreebankTable, difference
 from sublingual.errors import DataError
@@ -59,10 +61,10 @@ def _treebank_line(row: TreebankRow, table: TreebankTable, beside: Beside) -> li
             cells.append("")
             continue
         gain = None if base is None else difference(row, system, base)
-        star = "*" if beside.is_sure(system, row.treebank) else ""
+        marks = ("*" if beside.is_sure(system, row.treebank) else "") + (SEEN if cell.has_seen else "")
         beats = cell.las is not None and beside.of(row.treebank).beaten_by(cell.las)
         between = beside.cell(system, row.treebank)
-        entry = _entry(cell.zero_shot, cell.las, cell.sd, gain, between, star=star)
+        entry = _entry(cell.zero_shot, cell.las, cell.sd, gain, between, marks=marks)
         shade = improvement_class(gain)
         cells.append(Entry(entry, value=cell.las, shade=shade, underlined=beats, short=entry.short, tail=entry.tail))
     words = "-" if row.n_words is None else str(row.n_words)
@@ -104,10 +106,10 @@ def _entry(
     gain: float | None,
     interval: Interval | None,
     *,
-    star: str = "",
+    marks: str = "",
 ) -> Entry:
     """One text with all of it, and in two lines for a page, which has zero-shot elsewhere: score and gain, then spread."""
-    gained = ("" if gain is None else f" ({gain:+.2f})") + star
+    gained = ("" if gain is None else f" ({gain:+.2f})") + marks
     spread = "" if sd is None else f" ± {sd:.2f}"
     between = "" if las is None else brackets(interval)
     before = "" if zero_shot is None else f"{zero_shot:.2f} → "
@@ -150,9 +152,17 @@ def _on_marks(table: TreebankTable, beside: Beside) -> list[str]:
             "UDify, UDapter: as the paper prints them, zero-shot and from other releases; underlined: above both, or the "
             "one that is printed"
         )
+        notes += _on_printed_fewshot(table)
     if beside.resampled is not None:
         notes.append(on_resamples(beside.resampled).replace("95 % of LAS", "in brackets 95 %"))
     return notes
+
+
+def _on_printed_fewshot(table: TreebankTable) -> list[str]:
+    """Section 5's two scores of UDify after few-shot fine-tuning, where their treebanks are in the table."""
+    names = {row.treebank for group in table.groups for row in group.rows}
+    found = [f"{name} {las:.1f}" for name, las in PRINTED_FEWSHOT_UDIFY.items() if name in names]
+    return [f"UDify after few-shot fine-tuning, as section 5 prints it: {', '.join(found)}"] if found else []
 
 
 def _on_resolution(table: TreebankTable, beside: Beside) -> list[str]:

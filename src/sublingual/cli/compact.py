@@ -61,8 +61,9 @@ def _gates(parser: Parser, subnetwork: str | None, model: str) -> Tensor:
 
 
 def _of_attention_heads(gates: Subnet, model: str) -> Tensor:
-    from sublingual.model.weights import WeightMask
+    from sublingual.model.weights import Adapter, WeightMask
 
-    if isinstance(gates, WeightMask):
-        raise ModelError(f"{model} has a subnetwork of single weights: only whole attention heads can be removed")
+    if isinstance(gates, WeightMask | Adapter):
+        what = "an adapter" if isinstance(gates, Adapter) else "a subnetwork of single weights"
+        raise ModelError(f"{model} has {what}: only whole attention heads can be removed")
     return gates

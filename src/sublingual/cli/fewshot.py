@@ -58,6 +58,7 @@ def fewshot(
     cap: Annotated[
         int | None, typer.Option("--cap", min=1, help="Score a fixed random sample of that many test sentences.")
     ] = None,
+    system: Annotated[str | None, typer.Option("--system", help="Its name in the records (default: its own).")] = None,
     config: Settings = None,
     words: Words = None,
     ud: Ud = None,
@@ -99,6 +100,7 @@ def fewshot(
                 keep_repeated=keep_repeated,
                 cap=cap,
                 method=method,
+                system=system,
             ):
                 found.append(record)
                 advance(1)

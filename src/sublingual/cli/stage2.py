@@ -57,7 +57,8 @@ Treebanks = Annotated[
 Gates = Annotated[
     str,
     typer.Option(
-        "--gates", help="full, static, dynamic, unstructured; or a control: shuffle, r20, bad, static-only-ar, ..."
+        "--gates",
+        help="full, static, dynamic, unstructured, adapters; or a control: shuffle, r20, bad, static-only-ar, ...",
     ),
 ]
 Found = Annotated[
@@ -184,11 +185,12 @@ def _trained(
     (work / CHECKPOINT).unlink(missing_ok=True)  # large, and of no use to a run that is done; the metrics stay
     off = {code: n_off(own) for code, own in trained.parser.subnetworks.items()}
     what = "weights" if row.kind == "weights" else "attention heads"
-    say(f"model in {out}" + "".join(f"; {code}: {n} {what} off" for code, n in off.items()))
+    said = {code: "an adapter" if row.kind == "adapters" else f"{n} {what} off" for code, n in off.items()}
+    say(f"model in {out}" + "".join(f"; {code}: {own}" for code, own in said.items()))
     moved = switches(trained.run, config.steps)
     if row.gates == "dynamic":
-        said = "; ".join(f"{code} {n}" for code, n in moved["switched_per_100_steps"].items())
-        say(f"{what} switched in 100 steps: {said}")
+        switched = "; ".join(f"{code} {n}" for code, n in moved["switched_per_100_steps"].items())
+        say(f"{what} switched in 100 steps: {switched}")
     return {"system": row.name, "off": off, **moved, "cpu_seconds": round(trained.run.cpu_seconds, 1)}
 
 

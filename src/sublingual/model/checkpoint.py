@@ -1,8 +1,8 @@
 """Models on disk: safetensors, JSON, the tokenizer, and a manifest with the SHA-256 of every file. No pickle.
 
 manifest.json       format, versions, files with size and SHA-256, the encoder's identity, what the model is (About)
-model.safetensors   all parameters, the gates, the subnetworks of its languages (those of single weights as packed bits), the
-                    tagger, and the ids of the kept pieces
+model.safetensors   all parameters, the gates, the subnetworks of its languages (those of single weights as packed bits,
+                    adapters as two factors), the tagger, and the ids of the kept pieces
 parser.json         sizes and dropouts;  labels.json  the labels in order
 encoder.json        the encoder's architecture;  tokenizer/  its tokenizer;  README.md  the model card
 """
@@ -32,14 +32,14 @@ from sublingual.model.encoder import Encoder, build
 from sublingual.model.folder import MANIFEST, refuse_existing
 from sublingual.model.parser import BiaffineParser, ParserConfig
 from sublingual.model.tagger import Tagger
-from sublingual.model.weights import Subnet, WeightMask, attention_weights, packed, unpacked
+from sublingual.model.weights import SIDES, Adapter, Subnet, WeightMask, attention_weights, packed, tensors_of, unpacked
 from sublingual.runtime import machine, versions
 
 FORMAT = 1
 WEIGHTS, CARD, TOKENIZER = "model.safetensors", "README.md", "tokenizer"
 _PICKLED = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
 _ENCODER, _TABLE, _KEPT, _GATES = "encoder.model.", "pieces.embeddings", "pieces.kept", "gates"
-_SUBNETWORK, _WEIGHTS, _TAGGER = "subnetwork.", "weights.", "tagger."
+_SUBNETWORK, _WEIGHTS, _ADAPTER, _TAGGER = "subnetwork.", "weights.", "adapter.", "tagger."
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,8 @@ def _write_parts(
     for key, subnet in {**own, **{_SUBNETWORK + language: each for language, each in subnetworks.items()}}.items():
         if isinstance(subnet, WeightMask):
             tensors |= {f"{key}.{_WEIGHTS}{name}": packed(on) for name, on in subnet.kept.items()}
+        elif isinstance(subnet, Adapter):
+            tensors |= {f"{key}.{_ADAPTER}{name}": factor.clone() for name, factor in tensors_of(subnet).items()}
         else:
             tensors[key] = subnet.clone()  # a language's may be `gates` as well
     tensors |= {} if tagger is None else {_TAGGER + name: tensor for name, tensor in tagger.state_dict().items()}
@@ -184,16 +186,25 @@ def _subnets(tensors: Mapping[str, Tensor], encoder: Encoder) -> dict[str, Subne
     """The model's own gates and those of its languages, by their keys in the file."""
     found: dict[str, Subnet] = {}
     kept: dict[str, dict[str, Tensor]] = {}
+    factors: dict[str, dict[str, dict[str, Tensor]]] = {}
     shapes = {name: p.shape for name, p in attention_weights(encoder).items()}
     for name, tensor in tensors.items():
         if not name.startswith((_SUBNETWORK, _GATES)):
             continue
         key, of_weights, weight = name.partition(f".{_WEIGHTS}")
-        if of_weights:
+        adapter_key, of_adapter, factor = name.partition(f".{_ADAPTER}")
+        if of_adapter:
+            weight, _, side = factor.rpartition(".")
+            factors.setdefault(adapter_key, {}).setdefault(weight, {})[side] = tensor
+        elif of_weights:
             kept.setdefault(key, {})[weight] = unpacked(tensor, shapes[weight])
         else:
             found[key] = tensor
-    return found | {key: WeightMask(on) for key, on in kept.items()}
+    found |= {key: WeightMask(on) for key, on in kept.items()}
+    return found | {
+        key: Adapter({weight: (both[SIDES[0]], both[SIDES[1]]) for weight, both in own.items()})
+        for key, own in factors.items()
+    }
 
 
 def has_tagger(folder: Path) -> bool:

@@ -28,6 +28,10 @@ _PROJECTION = re.compile(
 )
 
 
+SIDES = ("out", "in")
+"""The names of an adapter's two factors."""
+
+
 @dataclass(frozen=True, eq=False)
 class WeightMask:
     """The weights that are on, by the parameter's name in the encoder's model."""
@@ -39,13 +43,33 @@ class WeightMask:
         return sum(int((~on).sum()) for on in self.kept.values())
 
 
-Subnet = Float[Tensor, "layers attention_heads"] | WeightMask
-"""What a parser can be restricted to: attention heads by their gates, or single weights."""
+@dataclass(frozen=True, eq=False)
+class Adapter:
+    """A change of the attention's weights, by the parameter's name: two factors of low rank, whose product is added."""
+
+    factors: Mapping[str, tuple[Float[Tensor, "out rank"], Float[Tensor, "rank in"]]]
+
+    @property
+    def n_off(self) -> int:
+        return 0
+
+
+Subnet = Float[Tensor, "layers attention_heads"] | WeightMask | Adapter
+"""What a language's own part of a parser can be: attention heads by their gates, single weights, or an adapter."""
 
 
 def n_off(subnet: Subnet) -> int:
     """Returns how many attention heads, or single weights, are off."""
-    return subnet.n_off if isinstance(subnet, WeightMask) else int((subnet == 0).sum())
+    return int((subnet == 0).sum()) if isinstance(subnet, Tensor) else subnet.n_off
+
+
+def tensors_of(subnet: Subnet | None) -> dict[str, Tensor]:
+    """Returns what tells the subnetwork from others, by names; nothing for none."""
+    if subnet is None or isinstance(subnet, Tensor):
+        return {} if subnet is None else {"gates": subnet}
+    if isinstance(subnet, WeightMask):
+        return dict(subnet.kept)
+    return {f"{name}.{side}": t for name, both in subnet.factors.items() for side, t in zip(SIDES, both, strict=True)}
 
 
 def attention_weights(encoder: Encoder) -> dict[str, nn.Parameter]:
@@ -55,16 +79,22 @@ def attention_weights(encoder: Encoder) -> dict[str, nn.Parameter]:
     return found
 
 
-def refuse_unfit(encoder: Encoder, mask: WeightMask) -> None:
-    """Raises ModelError for a mask that is not of this encoder's attention weights."""
+def refuse_unfit(encoder: Encoder, subnet: WeightMask | Adapter) -> None:
+    """Raises ModelError for a mask or an adapter that is not of this encoder's attention weights."""
     own = {name: tuple(p.shape) for name, p in attention_weights(encoder).items()}
-    given = {name: tuple(on.shape) for name, on in mask.kept.items()}
+    given = _shapes(subnet)
     if own != given:
         differing = sorted(name for name in {*own, *given} if own.get(name) != given.get(name))
         raise ModelError(
             f"a subnetwork of weights that does not fit the encoder {encoder.name!r}: {', '.join(differing[:3])}; "
             f"find one with this encoder"
         )
+
+
+def _shapes(subnet: WeightMask | Adapter) -> dict[str, tuple[int, ...]]:
+    if isinstance(subnet, WeightMask):
+        return {name: tuple(on.shape) for name, on in subnet.kept.items()}
+    return {name: (out.shape[0], into.shape[1]) for name, (out, into) in subnet.factors.items()}
 
 
 def packed(on: Bool[Tensor, "out in"]) -> UInt8[Tensor, "bytes"]:
@@ -85,7 +115,7 @@ def restricted_(
 
     What is trained inside is lost as far as the attention's projections go; `confined_` keeps it.
     """
-    if not isinstance(subnet, WeightMask):
+    if subnet is None or isinstance(subnet, Tensor):
         yield subnet
         return
     weights = attention_weights(network.encoder)
@@ -105,10 +135,17 @@ def confined_(
 ) -> Iterator[Float[Tensor, "layers attention_heads"] | None]:
     """Restricts the network for good, in place: masked weights become zero, and inside they get no gradient.
 
-    Yields the gates to call it with.
+    An adapter is added to the weights. Yields the gates to call it with.
     """
-    if not isinstance(subnet, WeightMask):
+    if subnet is None or isinstance(subnet, Tensor):
         yield subnet
+        return
+    if isinstance(subnet, Adapter):
+        with torch.no_grad():
+            for name, p in attention_weights(network.encoder).items():
+                out, into = subnet.factors[name]
+                p.add_((out @ into).to(p))
+        yield None
         return
     with ExitStack() as hooks:
         for name, p in attention_weights(network.encoder).items():

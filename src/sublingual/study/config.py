@@ -34,6 +34,13 @@ class Stage1(Settings):
 
 
 @dataclass(frozen=True)
+class Pooled(Settings):
+    """The baseline `udify`: what it learns from, as in stage 1 (none: all of the release that can be trained on)."""
+
+    treebanks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Finding:
     """How subnetworks are found: `seeds` runs a language (section 4.3.1: 4), each from the raw `encoder` or from `stage1`.
 
@@ -82,13 +89,14 @@ class Group:
     `seeds`: training seeds, None for the study's own number. `fewshot`: tested few-shot on the `treebanks` (none: those of
     the tests), in the subnetwork that `transfer` chooses, with support sets of these `sizes` (none: that of the tests;
     several are nested and score the same sentences). `own`: tested without adaptation on the training languages (Table 4,
-    Figure 3).
+    Figure 3). `beside`: baselines, whose rows stand beside the first group's in its tables.
     """
 
     systems: tuple[str, ...]
     seeds: int | None = None
     fewshot: bool = True
     own: bool = False
+    beside: bool = False
     transfer: str = "nearest"
     treebanks: tuple[str, ...] = ()
     sizes: tuple[int, ...] = ()
@@ -116,6 +124,7 @@ class Cost:
 
     start: float = 6.0
     stage1: float = 10800.0
+    pooled: float = 10800.0
     heads: float = 3600.0
     weights: float = 3600.0
     joint: float = 3600.0
@@ -146,6 +155,7 @@ class Study:
     gpus: int = 0
     memory_mb: int = 4000
     stage1: Stage1 = field(default_factory=Stage1)
+    pooled: Pooled = field(default_factory=Pooled)
     finding: Finding = field(default_factory=Finding)
     joint: Loop = field(default_factory=Loop)
     meta: Loop = field(default_factory=Loop)

@@ -93,7 +93,7 @@ def _snakemake(folder: Path, plan: Path, options: Sequence[str], say: Callable[[
     argv = [*options, "--snakefile", str(snakefile), "--directory", str(folder.resolve()), *OPTIONS]
     argv += ["--config", f"study={plan.resolve()}"]
     before = Path.cwd()
-    with _listening(outcome, say, silent="--dry-run" in options):
+    with _listening(outcome, say, silent="--dry-run" in options), _pods_share_a_volume():
         parser, args = parse_args(argv)
         try:
             outcome.ok = args_to_api(args, parser)
@@ -118,6 +118,22 @@ def _listening(outcome: Outcome, say: Callable[[str], None], *, silent: bool) ->
     finally:
         logger.removeFilter(hear)
         parent.propagate = propagates
+
+
+@contextmanager
+def _pods_share_a_volume() -> Iterator[None]:
+    """Inside, the engine heeds what the Kubernetes profile says is shared: its plugin says of all clusters that nothing is."""
+    try:
+        from snakemake_executor_plugin_kubernetes import common_settings  # comes with the engine's extra, and is slow
+    except ImportError:
+        yield
+        return
+    before = common_settings.implies_no_shared_fs, common_settings.job_deploy_sources
+    common_settings.implies_no_shared_fs = common_settings.job_deploy_sources = False
+    try:
+        yield
+    finally:
+        common_settings.implies_no_shared_fs, common_settings.job_deploy_sources = before
 
 
 class _Ear:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 
 from sublingual.data.catalogue import LANGUAGE_CODES, entry_of
-from sublingual.data.treebanks import Split, count, find
+from sublingual.data.treebanks import Split, count, find, treebanks
 from sublingual.errors import ConfigError
 from sublingual.languages import resolve
 from sublingual.study.config import Choice, Group, Kind, Loop, Settings, Study
@@ -26,8 +26,8 @@ FACTS, PAGE = "facts.jsonl", "report.html"
 OTHERS = "others"
 # Of what each table and figure is made; where there is nothing of the first, it is not.
 TABLES = {
-    "system": ("main", "facts"),
-    "treebank": ("main", "facts"),
+    "system": ("main", "beside", "facts"),
+    "treebank": ("main", "beside", "facts"),
     "label": ("main", "facts"),
     "label-list": ("main", "facts"),
     "language": ("own",),
@@ -156,6 +156,30 @@ class _Graph:
             work=f"models/stage1-{seed}.run",
         )
 
+    def pooled(self, name: str, seed: int) -> Step:
+        """UDify's way: one parser for all treebanks, in one training. It is scored as it learns where stage 1 is."""
+        c, banks = self.study.pooled, self.pooled_treebanks()
+        held_out = self.study.stage1.treebanks
+        command = ("train", f"models/{name}-{seed}", *banks, *(word for bank in held_out for word in ("--dev", bank)))
+        return Step(
+            f"{name}-{seed}",
+            "system",
+            (*command, "--encoder", self.study.encoder, *_said(c), "--seed", str(seed), *self.threads),
+            (*self.files(banks, "train"), *self.files(held_out, "dev")),
+            (f"models/{name}-{seed}",),
+            _preset(c),
+            self.study.cost.start + self.study.cost.pooled,
+            work=f"models/{name}-{seed}.run",
+        )
+
+    def pooled_treebanks(self) -> tuple[str, ...]:
+        """Those of the settings, or all of the release that can be trained on; without a release the study's own."""
+        if self.study.pooled.treebanks:
+            return self.study.pooled.treebanks
+        if self.ud is None:
+            return (*self.study.stage1.treebanks, *self.study.training_treebanks())
+        return tuple(each.name for each in treebanks(self.ud) if each.files("train"))
+
     def _subnetworks(self, kind: Kind) -> tuple[Step, ...]:
         banks, seeds = self.study.training_treebanks(), range(self.study.finding.seeds)
         return tuple(self.subnetwork(treebank, kind, seed) for treebank in banks for seed in seeds)
@@ -187,6 +211,8 @@ class _Graph:
 
     def _system(self, name: str, seed: int) -> tuple[Step, ...]:
         """What one trained system needs, and the system last."""
+        if _row(name).loop == "none" and name != "stage1":
+            return (self.pooled(name, seed),)
         before = tuple(self.before(name, seed))
         if name == "stage1":
             return before
@@ -274,16 +300,18 @@ class _Graph:
     # Testing.
 
     def tests(self, group: Group, name: str, seed: int) -> Iterator[Step]:
-        model = f"{name}-{seed}"
+        model, has_loop = f"{name}-{seed}", _row(name).loop != "none"
+        said = () if has_loop or name == "stage1" else ("--system", name)  # else its card says its name
         if group.own:
-            yield self.own(model)
+            yield self.own(model, said)
         if not group.fewshot:
             return
-        chosen = None if name == "stage1" else self.choice_of(name)
-        adapt = () if chosen or name == "stage1" else self.loop(name).adapt
+        chosen = self.choice_of(name) if has_loop else None
+        adapt = () if chosen or not has_loop else self.loop(name).adapt
         config = None if chosen is None else f"choices/{chosen}-adapt.json"
         for records, banks, n in self.divided(group, model):
-            yield self.fewshot(model, banks, records, seed=seed, adapt=adapt, config=config, group=group, n=n)
+            step = self.fewshot(model, banks, records, seed=seed, adapt=adapt, config=config, group=group, n=n)
+            yield replace(step, command=(*step.command, *said))
 
     def divided(self, group: Group, model: str) -> Iterator[tuple[str, tuple[str, ...], int]]:
         """The tests of a model in steps: the file of records, the treebanks, the size of the support.
@@ -327,14 +355,14 @@ class _Graph:
             seconds=self.study.cost.start + self.study.cost.test * len(banks) * c.supports,
         )
 
-    def own(self, model: str) -> Step:
+    def own(self, model: str, said: tuple[str, ...]) -> Step:
         """The training languages in their own subnetworks, not adapted (Table 4, Figure 3)."""
         banks, records = self.study.training_treebanks(), f"records/{model}/own.jsonl"
         cap = () if self.study.tests.cap is None else ("--cap", str(self.study.tests.cap))
         return Step(
             f"own-{model}",
             "own",
-            ("test", f"models/{model}", *banks, "--records", records, *cap, *self.threads),
+            ("test", f"models/{model}", *banks, "--records", records, *cap, *self.threads, *said),
             (f"models/{model}", *self.files(banks, "test")),
             (records,),
             seconds=self.study.cost.start + self.study.cost.own * len(banks),
@@ -373,16 +401,19 @@ class _Graph:
     def results(self) -> dict[str, list[str]]:
         """The files that tables and figures are made from, by what they hold.
 
-        `main`: few-shot tests of the first group; `paper`, `two`, `four`: the same where some of its treebanks are the
-        paper's, or where there are so many, which a density and a correlation need. `controls`: of systems with random gates.
+        `main`: few-shot tests of the first group, `beside`: of baselines; `paper`, `two`, `four`: those of the first where some
+        of its treebanks are the paper's, or where there are so many, which a density and a correlation need. `controls`: of
+        systems with random gates.
         """
-        kinds = ("main", "paper", "two", "four", "all", "own", "controls", "curve", "conflicts", "heads")
+        kinds = ("main", "beside", "paper", "two", "four", "all", "own", "controls", "curve", "conflicts", "heads")
         found: dict[str, list[str]] = {kind: [] for kind in kinds}
         for i, group in enumerate(self.study.groups.values()):
             tests = [step.outputs[0] for step in self.group(group) if step.kind == "fewshot"]
             own = [step.outputs[0] for step in self.group(group) if step.kind == "own"]
             found["curve" if group.sizes else "all"] += tests
             found["own"] += own
+            if group.beside:
+                found["beside"] += tests
             if i == 0:
                 banks = group.treebanks or self.study.test_treebanks()
                 found["main"] += tests
@@ -429,7 +460,7 @@ def _preset(settings: Settings) -> str:
 def _kind(name: str) -> Kind | None:
     """Which subnetworks a system needs to be trained, if any."""
     row = _row(name)
-    if row.gates == "full" or row.start == "random":
+    if row.gates == "full" or row.start == "random" or row.kind == "adapters":
         return None
     return row.kind
 

@@ -83,6 +83,14 @@ class LanguageSubnetworks(nn.Module, ABC):
         """Returns the context in which the network runs in the language's subnetwork, for what gates cannot express."""
         return nullcontext()
 
+    def of_encoder(self) -> list[nn.Parameter] | None:
+        """Returns which of the encoder's parameters are trained; None for all of them."""
+        return None
+
+    def leave_(self) -> None:
+        """Takes out of the network what was put in for the training."""
+        return None
+
     def learning(self) -> AbstractContextManager[object]:
         """Returns the context, within `restricted`, in which gradients also reach subnetworks that are learned."""
         return nullcontext()

@@ -19,7 +19,7 @@ from sublingual.subnetworks.masks import WeightSubnetwork, intersection_of_weigh
 Loop = Literal["joint", "meta", "none"]
 Gates = Literal["full", "static", "dynamic"]
 Start = Literal["union", "intersection", "shuffled", "random", "bad"]
-Kind = Literal["heads", "weights"]
+Kind = Literal["heads", "weights", "adapters"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class System:
     `start`: the gates to hold or to learn on from: the `union` of the seeds' subnetworks (the paper's), their
     `intersection`, the union `shuffled`, `random` ones, or `bad` ones (drawn among those that pruning kept). `off`: how
     many attention heads a random or bad start switches off, or which share.
-    `kind`: subnetworks of attention `heads`, or of single `weights` (section 8), which can only be joined.
+    `kind`: subnetworks of attention `heads`, or of single `weights` (section 8), which can only be joined; or `adapters` of all
+    languages, which are learned from nothing on the frozen encoder.
     `dynamic_off`: how many are off while gates are learned, where that is not the settings' (`DynamicConfig.off`).
     `only` and `all_but`: the languages that are restricted, or that are not (7.1); the others run in full.
     """
@@ -49,6 +50,13 @@ class System:
             raise ConfigError(f"system {self.name!r}: `off` goes with start = random or bad, and those need it")
         if self.kind == "weights" and self.start not in ("union", "intersection"):
             raise ConfigError(f"system {self.name!r}: single weights start from a union or an intersection")
+        if self.kind == "adapters" and (self.gates, self.start, self.only, self.all_but) != (
+            "static",
+            "union",
+            None,
+            None,
+        ):
+            raise ConfigError(f"system {self.name!r}: adapters are of all languages, and go with gates = static alone")
         if self.only is not None and self.all_but is not None:
             raise ConfigError(f"system {self.name!r}: give `only` or `all_but`, not both")
 

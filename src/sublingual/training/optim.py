@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,15 +49,20 @@ class OptimConfig:
             raise ConfigError(f"clip {self.clip}: it is above 0; inf for none")
 
 
-def optimizer(network: BiaffineParser, config: OptimConfig) -> torch.optim.AdamW:
+def optimizer(
+    network: BiaffineParser, config: OptimConfig, *, of_encoder: Sequence[nn.Parameter] | None = None
+) -> torch.optim.AdamW:
     """Returns AdamW over two groups, `encoder` and `classifier`; each trained parameter is in exactly one.
 
     All of the encoder is thawed (changes `requires_grad`), but for the piece embeddings where they are not trained: what
-    an earlier run left frozen is no reason to miss it in this one. Parameters of the classifier that are frozen stay so.
+    an earlier run left frozen is no reason to miss it in this one. `of_encoder`: train these of it alone, and freeze the rest.
+    Parameters of the classifier that are frozen stay so.
     """
     for p in network.encoder_parameters():
+        p.requires_grad_(of_encoder is None)
+    network.encoder.model.get_input_embeddings().weight.requires_grad_(config.embeddings and of_encoder is None)
+    for p in of_encoder or ():
         p.requires_grad_(True)
-    network.encoder.model.get_input_embeddings().weight.requires_grad_(config.embeddings)
     groups = [
         {"name": "encoder", "params": trained(network.encoder_parameters()), "lr": config.encoder_rate},
         {"name": "classifier", "params": trained(network.classifier_parameters()), "lr": config.classifier_rate},

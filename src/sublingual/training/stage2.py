@@ -180,7 +180,7 @@ class _Run:
         self.folder, self.conflicts, self.ranks = folder, conflicts, ranks
         torch.manual_seed(config.seed + 1_000_003 * ranks.rank)
         self.draws = Draws({code: len(e) for code, e in encoded.items()}, batch=config.batch, seed=config.seed)
-        adam = optimizer(network, config.outer)
+        adam = optimizer(network, config.outer, of_encoder=gates.of_encoder())
         learned = trained(gates.parameters())
         if learned:
             adam.add_param_group({"name": "gates", "params": learned, "lr": config.dynamic.rate, "weight_decay": 0.0})

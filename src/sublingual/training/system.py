@@ -14,6 +14,7 @@ from sublingual.data.conllu import read_conllu
 from sublingual.errors import ConfigError
 from sublingual.model.weights import attention_weights
 from sublingual.parsing import Parser
+from sublingual.subnetworks.adapters import LanguageAdapters
 from sublingual.subnetworks.dynamic import DynamicGates, LanguageGates, LanguageSubnetworks, stacked
 from sublingual.subnetworks.gates import Subnetwork, refuse_foreign
 from sublingual.subnetworks.language_weights import DynamicWeights, LanguageWeights, mask_of
@@ -65,11 +66,9 @@ def train_system(
     languages = [*files]
     if row.gates == "dynamic" and row.dynamic_off is not None:
         config = replace(config, dynamic=replace(config.dynamic, off=row.dynamic_off))
-    gates: LanguageSubnetworks = (
-        language_weights(parser, row, weights or {}, languages, config=config)
-        if row.kind == "weights"
-        else language_gates(parser, row, found or {}, languages, config=config)
-    ).to(network.device)
+    gates = _subnetworks(
+        replace(parser, network=network), row, languages, config, found=found or {}, weights=weights or {}
+    )
     seen = Conflicts(network, languages, steps=config.steps, last=last) if last else None
     run = stage2_(
         network,
@@ -83,6 +82,7 @@ def train_system(
         ranks=ranks,
     )
     learned = {} if row.gates == "full" else gates.subnets()
+    gates.leave_()
     about = replace(
         parser.about,
         trained_on=tuple(dict.fromkeys([*parser.about.trained_on, *languages])),
@@ -101,6 +101,23 @@ def train_system(
     )
     trained = with_tagger_of(Parser(network, None, about, learned, parser.tagger), data, seed=config.seed)
     return TrainedSystem(trained, run, None if seen is None else seen.record())
+
+
+def _subnetworks(
+    parser: Parser,
+    row: System,
+    languages: Sequence[str],
+    config: Stage2Config,
+    *,
+    found: Mapping[str, Sequence[Subnetwork]],
+    weights: Mapping[str, Sequence[WeightSubnetwork]],
+) -> LanguageSubnetworks:
+    """What the row restricts the languages to, of its kind, where the network is."""
+    if row.kind == "adapters":
+        return LanguageAdapters(parser.network, languages, seed=config.seed)
+    if row.kind == "weights":
+        return language_weights(parser, row, weights, languages, config=config).to(parser.network.device)
+    return language_gates(parser, row, found, languages, config=config).to(parser.network.device)
 
 
 def switches(run: Stage2, steps: int) -> dict[str, dict[str, int | float]]:

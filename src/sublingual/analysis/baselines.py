@@ -1,0 +1,28 @@
+"""Baselines beside the systems: what they are, and which test treebanks a parser learned from (section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sublingual.analysis.cells import Cell
+
+BASELINES = {
+    "udify": "in UDify's place, one training on the training files of all treebanks at hand, the parsing task alone",
+    "nonep-adapters": "in UDapter's place, an adapter (LoRA) of each training language on the frozen encoder of stage 1, for a "
+    "new language that of the nearest one; UDapter generates its adapters from typology, which no maintained library does",
+}
+"""Systems that are not the study's subject, and what a reader must know of each."""
+
+SEEN = "†"
+
+
+def notes_on_baselines(cells: Mapping[str, Mapping[str, Cell]]) -> tuple[str, ...]:
+    """Returns what tables must say of the baselines among these systems, and of treebanks that a parser was trained on."""
+    said = [f"{name}: {BASELINES[name]}" for name in cells if name in BASELINES]
+    for name, own in cells.items():
+        if seen := [treebank for treebank, cell in own.items() if cell.has_seen]:
+            named = ", ".join(seen)
+            said.append(
+                f"{SEEN}: {name} learned from the treebank's own training file, so it is best on none of: {named}"
+            )
+    return tuple(said)
