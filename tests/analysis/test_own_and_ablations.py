@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sublingual.analysis.ablations import TEST, TRAINING, ablations
+from sublingual.analysis.baselines import BASELINES
 from sublingual.analysis.material import Material, read_material
 from sublingual.analysis.own import own_table
 from sublingual.analysis.records import Run
@@ -86,10 +87,10 @@ def test_the_random_transfer_language_is_a_control_of_the_nearest(run_of: MakeRu
     assert ablation_rows([line])[0]["difference"] == pytest.approx(-5 / 3)
 
 
-def test_every_system_of_the_package_but_the_six_and_stage_1_is_a_control() -> None:
+def test_every_system_of_the_package_but_the_six_stage_1_and_the_baselines_is_a_control() -> None:
     six = {f"{loop}-{gates}" for loop in ("nonep", "meta") for gates in ("full", "static", "dynamic")}
     for name in systems():
-        assert is_control(name) == (name not in six | {"stage1"}), name
+        assert is_control(name) == (name not in six | {"stage1"} | set(BASELINES)), name
     assert is_control("nonep-static-only-cs")
     assert is_control("nonep-static-all-but-cs")
     assert is_control("nonep-static (n=5 of 100)")

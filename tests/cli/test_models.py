@@ -397,7 +397,7 @@ def test_like_shows_the_neighbours_of_the_stand_in_and_is_not_recorded_as_the_la
     words = ("--lang", "zz-unknown", "--like", "fo", *LAST)
     ran = run("adapt", conllu(english[:20]), tmp_path / "m", "--model", model, *words)
     assert ran.code == 0, ran.err
-    assert "language: Faroese; nearest training languages: Norwegian" in ran.err
+    assert "language: zz-unknown, taken to be like Faroese; nearest training languages: Norwegian" in ran.err
     assert Parser.from_pretrained(tmp_path / "m").about.language == "zz-unknown"
 
 

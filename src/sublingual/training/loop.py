@@ -13,8 +13,6 @@ from types import FrameType
 from sublingual.errors import TrainingError
 from sublingual.training.runs import Metrics, State, load_checkpoint_, refuse_full_disk, save_checkpoint
 
-CPU_SECONDS = "cpu_seconds"
-
 
 @dataclass(frozen=True)
 class Pace:
@@ -58,7 +56,7 @@ def run_(
     """Takes the run's steps from its first, or from where the folder's checkpoint left it; returns how many were done here.
 
     `take` changes the state's parts by one step; `evaluate` gives scores where they are due. Resumed, a run ends with the
-    same bits as one that never stopped (same machine, threads and versions). The state's notes count this process's seconds of
+    same bits as one that never stopped (same machine, threads and versions). The state counts this process's seconds of
     processor time for all steps since the first, but for those that a kill lost. On SIGTERM it writes a checkpoint and exits
     with 143. Raises TrainingError for a full disk and for a folder of another run.
     """
@@ -69,7 +67,7 @@ def run_(
         load_checkpoint_(folder, state)
     metrics = None if folder is None or not leads else Metrics(folder, from_step=state.step)
     first, began, stop = state.step, time.monotonic(), _Stop()
-    spent = state.notes.get(CPU_SECONDS, 0.0) - time.process_time()
+    spent = state.cpu_seconds - time.process_time()
     previous = _on_signal(signal.SIGTERM, stop)
     try:
         while state.step < pace.steps:
@@ -78,7 +76,7 @@ def run_(
             state.step += 1
             speed = step.n_pieces / (time.monotonic() - started)
             _account(state, step, pace=pace, evaluate=evaluate, metrics=metrics, speed=speed)
-            state.notes[CPU_SECONDS] = spent + time.process_time()
+            state.cpu_seconds = spent + time.process_time()
             # Read once: a signal after this line stops the next step, which is then kept.
             asked = state.ranks.any(stop.number)
             if folder is not None and (_due(state.step, pace.checkpoint_every, pace) or asked):

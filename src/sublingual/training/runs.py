@@ -101,7 +101,8 @@ class State:
 
     `notes` are JSON values; `notes["run"]` says whose state it is, and no other run's is restored into it.
     `keeps_best`: the run will keep its best weights as well, which its checkpoints need room for. `ranks`: the processes
-    of the run, which share all but their random states; all of them call `tensors`, one writes.
+    of the run, which share all but their random states; all of them call `tensors`, one writes. `cpu_seconds` were spent so
+    far; no future depends on them.
     """
 
     network: nn.Module
@@ -112,6 +113,7 @@ class State:
     notes: dict[str, Any] = field(default_factory=dict)
     keeps_best: bool = False
     ranks: Ranks = ALONE
+    cpu_seconds: float = 0.0
 
     def most_bytes(self) -> int:
         """Returns the size of a checkpoint at most: the weights, two moments of those that are trained, the best weights."""
@@ -157,7 +159,8 @@ def save_checkpoint(folder: Path, state: State) -> None:
     entry = json.dumps({"step": state.step, "notes": state.notes})
     fresh = folder / f"{CHECKPOINT}.new"
     try:
-        save_file(tensors, fresh, metadata={"state": entry, "sha256": _digest(tensors, entry)})
+        sealed = {"state": entry, "sha256": _digest(tensors, entry), "cpu_seconds": str(state.cpu_seconds)}
+        save_file(tensors, fresh, metadata=sealed)
         _sync(fresh)
         os.replace(fresh, folder / CHECKPOINT)
         _sync(folder)
@@ -180,7 +183,7 @@ def load_checkpoint_(folder: Path, state: State) -> bool:
         return False
     try:
         tensors, raw = load_file(path), _metadata(path)
-        entry = json.loads(raw["state"])
+        entry, spent = json.loads(raw["state"]), float(raw.get("cpu_seconds", 0.0))
         if _digest(tensors, raw["state"]) != raw["sha256"]:
             raise ValueError("its SHA-256 is not the recorded one")
     except (OSError, ValueError, KeyError, SafetensorError) as fault:
@@ -190,7 +193,7 @@ def load_checkpoint_(folder: Path, state: State) -> bool:
             f"{path} is of a run with other settings, data or parser; choose another folder, or delete it"
         )
     state.restore_(tensors)
-    state.step, state.notes = int(entry["step"]), entry["notes"]
+    state.step, state.notes, state.cpu_seconds = int(entry["step"]), entry["notes"], spent
     return True
 
 

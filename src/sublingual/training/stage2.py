@@ -27,7 +27,7 @@ from sublingual.subnetworks.dynamic import DynamicConfig, LanguageSubnetworks, a
 from sublingual.training.finetune import made_of
 from sublingual.training.gradients import Conflicts, observe_joint
 from sublingual.training.joint import joint_gradients_
-from sublingual.training.loop import CPU_SECONDS, Pace, Progress, Step, refuse_divergence, run_
+from sublingual.training.loop import Pace, Progress, Step, refuse_divergence, run_
 from sublingual.training.meta import meta_gradients_
 from sublingual.training.optim import OptimConfig, Rates, optimizer, trained
 from sublingual.training.ranks import ALONE, Ranks
@@ -129,8 +129,7 @@ def stage2_(
         if conflicts is not None:  # also of steps that were observed before this process went on
             kept = run.state.notes.get(COSINES, {})
             conflicts.cosines = {int(step): torch.tensor(rows, dtype=torch.float64) for step, rows in kept.items()}
-        notes = run.state.notes
-        return Stage2(notes.get(CPU_SECONDS, 0.0), steps, gates.changed(), notes["switched"])
+        return Stage2(run.state.cpu_seconds, steps, gates.changed(), run.state.notes["switched"])
 
 
 class Draws:
