@@ -11,13 +11,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from jaxtyping import Bool, Int
-from torch import Tensor, nn
+from torch import nn
 
 from sublingual.errors import ConfigError
 from sublingual.model.parser import BiaffineParser
 from sublingual.model.weights import Adapter, Subnet, attention_weights
-from sublingual.subnetworks.dynamic import LanguageSubnetworks, as_bytes
+from sublingual.subnetworks.dynamic import OneByOne, as_bytes
 
 RANK = 8
 """That of PEFT's own default."""
@@ -26,14 +25,12 @@ SCALE = 4.0
 """On the product of the factors, which learn at the encoder's rate and not at a higher one of their own. Not tuned."""
 
 
-class LanguageAdapters(LanguageSubnetworks):
+class LanguageAdapters(OneByOne):
     """Adapters that are learned, one a language, on the attention's projections; the rest of the encoder stays as it is.
 
-    They are modules of the network's encoder until `leave_`. The languages go through it one after the other. Raises
+    They are modules of the network's encoder until `leave_`. Raises
     ConfigError where PEFT is not there.
     """
-
-    one_forward = False
 
     def __init__(self, network: BiaffineParser, languages: Sequence[str], *, seed: int) -> None:
         super().__init__(languages)
@@ -52,21 +49,8 @@ class LanguageAdapters(LanguageSubnetworks):
         self.held = [tuner]  # in a list: as a module of this one its parameters would be counted twice
         self.layers = {f"{name}.weight": model.get_submodule(name) for name in names}
 
-    def forward(self, language: Int[Tensor, "batch"]) -> None:
-        return None
-
-    def binary(self) -> Bool[Tensor, "languages 0"]:
-        """Nothing is ever switched: none is told."""
-        return torch.zeros(len(self.languages), 0, dtype=torch.bool)
-
-    def of(self, language: int) -> None:
-        return None
-
     def subnets(self) -> dict[str, Subnet]:
         return {code: self._adapter(code) for code in self.languages}
-
-    def changed(self) -> dict[str, int]:
-        return dict.fromkeys(self.languages, 0)
 
     def identity(self) -> bytes:
         return hashlib.sha256(b"".join(as_bytes(p) for p in self._factors())).digest()

@@ -96,6 +96,24 @@ class LanguageSubnetworks(nn.Module, ABC):
         return nullcontext()
 
 
+class OneByOne(LanguageSubnetworks):
+    """What gates cannot express: the languages go through the network one after the other. Held fixed, nothing is switched."""
+
+    one_forward = False
+
+    def forward(self, language: Int[Tensor, "batch"]) -> None:
+        return None
+
+    def binary(self) -> Bool[Tensor, "languages switches"]:
+        return torch.zeros(len(self.languages), 0, dtype=torch.bool)
+
+    def of(self, language: int) -> None:
+        return None
+
+    def changed(self) -> dict[str, int]:
+        return dict.fromkeys(self.languages, 0)
+
+
 class LanguageGates(LanguageSubnetworks):
     """Fixed gates, one subnetwork a language; all ones for the full model."""
 

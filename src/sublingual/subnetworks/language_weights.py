@@ -18,34 +18,19 @@ from torch import Tensor, nn
 
 from sublingual.model.parser import BiaffineParser
 from sublingual.model.weights import Subnet, WeightMask, attention_weights, restricted_
-from sublingual.subnetworks.dynamic import DynamicConfig, LanguageSubnetworks, as_bytes
+from sublingual.subnetworks.dynamic import DynamicConfig, OneByOne, as_bytes
 from sublingual.subnetworks.masks import WeightSubnetwork
 
 
-class LanguageWeights(LanguageSubnetworks):
-    """Fixed masks of single weights, one a language. The languages go through the network one after the other."""
-
-    one_forward = False
+class LanguageWeights(OneByOne):
+    """Fixed masks of single weights, one a language."""
 
     def __init__(self, masks: Mapping[str, WeightMask]) -> None:
         super().__init__([*masks])
         self.masks = dict(masks)
 
-    def forward(self, language: Int[Tensor, "batch"]) -> None:
-        return None
-
-    def binary(self) -> Bool[Tensor, "languages 0"]:
-        """Nothing is ever switched: none is told."""
-        return torch.zeros(len(self.languages), 0, dtype=torch.bool)
-
-    def of(self, language: int) -> None:
-        return None
-
     def subnets(self) -> dict[str, Subnet]:
         return dict(self.masks)
-
-    def changed(self) -> dict[str, int]:
-        return dict.fromkeys(self.languages, 0)
 
     def identity(self) -> bytes:
         digest = hashlib.sha256()
@@ -58,14 +43,12 @@ class LanguageWeights(LanguageSubnetworks):
         return restricted_(network, self.masks[self.languages[language]])
 
 
-class DynamicWeights(LanguageSubnetworks):
+class DynamicWeights(OneByOne):
     """Learned masks of single weights: a language has a weight for each of the attention's weights, the smallest are off.
 
     As with `DynamicGates` they see the gradient as if there were no threshold: that of the loss for a weight that is off or
     on, times the weight.
     """
-
-    one_forward = False
 
     def __init__(self, start: Mapping[str, WeightMask], *, rank: Int[Tensor, "weights"], config: DynamicConfig) -> None:
         super().__init__([*start])
@@ -78,14 +61,8 @@ class DynamicWeights(LanguageSubnetworks):
         self.start = self.binary()
         self.is_learning = False
 
-    def forward(self, language: Int[Tensor, "batch"]) -> None:
-        return None
-
     def binary(self) -> Bool[Tensor, "languages weights"]:
         return torch.stack([self._on(i) for i in range(len(self.languages))])
-
-    def of(self, language: int) -> None:
-        return None
 
     def subnets(self) -> dict[str, Subnet]:
         return {code: self._mask(i) for i, code in enumerate(self.languages)}
