@@ -12,7 +12,8 @@ from sublingual.cli import app
 from sublingual.data.embedded import embedded_folder
 from sublingual.errors import ConfigError, DataError
 from sublingual.study.config import SCALES, Study, study
-from sublingual.study.steps import Step, keys, steps
+from sublingual.study.progress import to_do
+from sublingual.study.steps import Step, keys, steps, targets
 
 
 @cache
@@ -77,6 +78,29 @@ def test_the_paper_finds_28_subnetworks_and_tests_86_treebanks_with_each_parser(
         if "--transfer" not in s.command
     )
     assert "finetune.steps=205500" in found["heads-cs-0"].command  # 60 epochs of 68,495 sentences in batches of 20
+
+
+def test_the_six_systems_of_small_are_a_night_on_two_cores(tmp_path: Path) -> None:
+    """86 treebanks and three seeds in twelve hours, by its own costs, and no step of an hour."""
+    chosen, found = study("small"), by_name("small")
+    names = to_do(planned("small"), tmp_path, wanted=targets(chosen, ["main"]))
+    todo = [found[name] for name in names]
+    tested = [w for s in todo if s.kind == "fewshot" for w in s.command if w.startswith("UD_")]
+    assert len(tested) == 86 * 3 * len(chosen.groups["main"].systems)
+    assert sum(step.seconds for step in todo) / chosen.cores < 12 * 3600
+    assert max(step.seconds for step in planned("small")) < 3600
+
+
+@pytest.mark.parametrize("scale", ["small", "paper"])
+def test_every_ablation_of_section_8_has_three_training_runs_or_more(scale: str) -> None:
+    tested = {path for step in planned(scale) if step.kind in ("fewshot", "own") for path in step.outputs}
+    own = ["shuffle", "r20", "r30", "r40", "r50", "bad"]
+    own += [f"static-{kind}-{code}" for kind in ("only", "all-but") for code in ("cs", "ar")]
+    fewshot = ["dr20", "intersection", "unstructured", "unstructured-dynamic"]
+    for seed in range(3):
+        assert {f"records/nonep-{name}-{seed}/own.jsonl" for name in own} <= tested
+        assert {f"records/nonep-{name}-{seed}/no.jsonl" for name in fewshot} <= tested
+        assert {f"records/{name}-{seed}/no-random.jsonl" for name in ("nonep-static", "meta-dynamic")} <= tested
 
 
 def test_the_longest_name_of_a_choice_wins() -> None:
@@ -175,12 +199,25 @@ def test_supports_of_several_sizes_share_a_reserve() -> None:
     assert "records/nonep-full-0/others-5.jsonl" not in found["table-ablation-csv"].inputs
 
 
+def test_a_curve_s_usual_size_is_no_test_of_the_main_group() -> None:
+    """Its sentences are others, those beside the reserve: a file of its own."""
+    words = ("groups.curve={systems: [nonep-full], sizes: [5, 20], treebanks: [UD_Swedish-Demo]}",)
+    found = {step.name: step for step in steps(study("smoke", words=words), ud=None)}
+    assert "--reserve 20" in " ".join(found["test-nonep-full-0-others-20"].command)
+    assert found["test-nonep-full-0-others"].command == by_name("smoke")["test-nonep-full-0-others"].command
+
+
 @pytest.mark.parametrize(
     ("words", "error", "message"),
     [
         (("groups.main.systems=[nonep-fool]",), ConfigError, "unknown system 'nonep-fool'"),
         (("joint.config=nowhere.toml",), ConfigError, "nowhere.toml: neither a preset nor a file of settings"),
         (("tests.treebanks=[UD_Swedish-Dem]",), DataError, "UD_Swedish-Dem"),
+        (
+            ("groups.other={systems: [nonep-full], treebanks: [UD_Turkish-Demo]}",),
+            ConfigError,
+            "step test-nonep-full-0-others is asked for in two ways: .* UD_Swedish-Demo .*; .*; give the groups",
+        ),
     ],
 )
 def test_what_cannot_be_planned_is_refused(words: tuple[str, ...], error: type[Exception], message: str) -> None:

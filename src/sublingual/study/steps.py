@@ -6,6 +6,7 @@ stage 1 -> subnetworks -> (choice of rates ->) systems -> tests, which give reco
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -81,9 +82,17 @@ def steps(study: Study, *, ud: Path | None) -> list[Step]:
     """Returns the steps of a study, each after those that it needs.
 
     Without a release (`ud` is None: a plan on a machine that has none) no treebank's files are among the inputs. Raises
-    ConfigError for an unknown system, DataError for a treebank that the release lacks.
+    ConfigError for an unknown system and for groups that test a system on different treebanks into one file, DataError for a
+    treebank that the release lacks.
     """
-    return list({step.name: step for step in _Graph(study, ud).steps()}.values())
+    found: dict[str, Step] = {}
+    for step in _Graph(study, ud).steps():
+        if found.setdefault(step.name, step) != step:
+            raise ConfigError(
+                f"step {step.name} is asked for in two ways: {shlex.join(found[step.name].command)}; "
+                f"{shlex.join(step.command)}; give the groups that test one system the same treebanks"
+            )
+    return list(found.values())
 
 
 def targets(study: Study, names: Sequence[str]) -> list[str]:
@@ -321,7 +330,7 @@ class _Graph:
         """
         way = "" if group.transfer == "nearest" else f"-{group.transfer}"
         for n in group.sizes or (self.study.tests.n,):
-            size = "" if n == self.study.tests.n else f"-{n}"
+            size = f"-{n}" if group.sizes else ""
             banks = sorted(group.treebanks or self.study.test_treebanks(), key=_from)
             for code, own in groupby(banks, key=_from):
                 yield f"records/{model}/{code}{way}{size}.jsonl", tuple(own), n
