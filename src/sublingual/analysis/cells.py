@@ -46,6 +46,16 @@ def mean_of(values: Iterable[float | None]) -> float | None:
     return None if not known or None in known else fmean(value for value in known if value is not None)
 
 
+def sd_over_seeds(runs: Sequence[Run], treebanks: Sequence[str]) -> float | None:
+    """Returns the standard deviation of a system's mean over treebanks, over the seeds with which all of them were tested."""
+    found: dict[object, list[float]] = {}
+    for run in runs:
+        if run.treebank in treebanks:
+            found.setdefault((run.training_seed, run.support_seed), []).append(run.las)
+    means = [fmean(las) for las in found.values() if len(las) == len(treebanks)]
+    return stdev(means) if len(means) > 1 else None
+
+
 def cpu_hours_of(runs: Sequence[Run]) -> float | None:
     """Returns what the runs took in hours of processor time, None where one of them does not say."""
     seconds = mean_of(run.cpu_seconds for run in runs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sublingual.analysis.cells import Cell, cells_of, mean_of
+from sublingual.analysis.cells import Cell, cells_of, mean_of, sd_over_seeds
 from sublingual.analysis.records import Run, by_system
 
 
@@ -28,12 +28,14 @@ class OwnRow:
 
 @dataclass(frozen=True)
 class OwnTable:
-    """Table 4: a row a test, the systems in the order of the runs, and each system's mean over the tests that all have."""
+    """Table 4: a row a test, the systems in the order of the runs, and each system's mean over the tests that all have, with
+    its standard deviation over the seeds."""
 
     rows: tuple[OwnRow, ...]
     systems: tuple[str, ...]
     compared: tuple[str, ...]
     means: Mapping[str, float | None]
+    sds: Mapping[str, float | None]
 
 
 def own_table(runs: Sequence[Run]) -> OwnTable:
@@ -50,7 +52,8 @@ def own_table(runs: Sequence[Run]) -> OwnTable:
         rows.append(OwnRow(code, treebank, found))
     compared = tuple(row.treebank for row in rows if len(row.cells) == len(by_name))
     means = {name: mean_of(own[t].las for t in compared if t in own) for name, own in cells.items()}
-    return OwnTable(tuple(rows), tuple(by_name), compared, means)
+    sds = {name: sd_over_seeds(own, compared) for name, own in by_name.items()}
+    return OwnTable(tuple(rows), tuple(by_name), compared, means, sds)
 
 
 def _off(runs: Sequence[Run]) -> float | None:

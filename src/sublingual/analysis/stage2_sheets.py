@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sublingual.analysis.ablations import Ablation
+from sublingual.analysis.ablations import Ablation, Mean
 from sublingual.analysis.beside import Plain, bounds, brackets
 from sublingual.analysis.conflicts import ConflictRow
 from sublingual.analysis.intervals import Resampled
@@ -35,7 +35,7 @@ def own_sheet(table: OwnTable, resampled: Resampled | None = None) -> Sheet:
             text = f"{found.cell.las:.2f}{spread}{brackets(between)}{off}"
             cells.append(Entry(text, value=found.cell.las))
         rows.append((row.code, row.treebank, *cells, _printed_own(row.code)))
-    means = tuple(number(table.means[name]) for name in table.systems)
+    means = tuple(_own_mean(name, table, resampled) for name in table.systems)
     rows.append(("mean", f"{len(table.compared)} tests", *means, ""))
     notes = (
         "in parentheses: attention heads off. Tests are those of the files named, not of the paper's release",
@@ -58,6 +58,11 @@ def own_rows(table: OwnTable, resampled: Resampled | None = None) -> list[Plain]
         for row in table.rows
         for system, found in row.cells.items()
     ]
+
+
+def _own_mean(system: str, table: OwnTable, resampled: Resampled | None) -> str:
+    between = None if resampled is None else resampled.mean(system, table.compared)
+    return f"{number(table.means[system])}{_sd(table.sds[system], 2)}{brackets(between)}"
 
 
 def _printed_own(code: str) -> str:
@@ -121,18 +126,20 @@ def ablation_sheet(rows: Sequence[Ablation]) -> Sheet:
             row.system,
             row.against,
             row.where,
-            number(row.las),
-            number(row.las_against),
+            *(_mean(each) for each in (row.own, row.other)),
             f"{row.difference:+.2f}{brackets(row.interval, digits=2)}",
             number(row.holm, digits=4),
             f"{row.lower} of {row.n_treebanks}",
+            str(row.n_training),
             row.control.printed,
         )
         for row in rows
     )
-    columns = ("control", "system", "against", "on", "LAS", "its LAS", "difference", "p", "lower on", "the paper")
+    scores = ("LAS", "its LAS", "difference", "p", "lower on", "training runs")
+    columns = ("control", "system", "against", "on", *scores, "the paper")
     notes = (
-        "95 %: sentences, support seeds and training runs drawn anew; p corrected for all lines of this table (Holm)",
+        "both means are of the runs with the same seeds, ± sd over them; in brackets 95 %: sentences, support seeds and "
+        "training runs drawn anew; p corrected for all lines of this table (Holm)",
     )
     return Sheet(columns, lines, notes)
 
@@ -145,18 +152,27 @@ def ablation_rows(rows: Sequence[Ablation]) -> list[Plain]:
             "system": row.system,
             "against": row.against,
             "on": row.where,
-            "las": row.las,
-            "las_against": row.las_against,
+            "las": row.own.las,
+            "sd": row.own.sd,
+            **bounds("las", row.own.interval),
+            "las_against": row.other.las,
+            "sd_against": row.other.sd,
+            **bounds("las_against", row.other.interval),
             "difference": row.difference,
             **bounds("difference", row.interval),
             "p_value": row.p_value,
             "holm": row.holm,
             "lower": row.lower,
             "n_treebanks": row.n_treebanks,
+            "n_training": row.n_training,
             "printed": row.control.printed,
         }
         for row in rows
     ]
+
+
+def _mean(found: Mean) -> Entry:
+    return Entry(f"{found.las:.2f}{_sd(found.sd, 2)}{brackets(found.interval)}", value=found.las)
 
 
 def _sd(value: float | None, digits: int) -> str:

@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
 
 from sublingual.analysis.baselines import notes_on_baselines
-from sublingual.analysis.cells import Cell, cells_of, compared_treebanks, cpu_hours_of, mean_of, notes_on
+from sublingual.analysis.cells import (
+    Cell,
+    cells_of,
+    compared_treebanks,
+    cpu_hours_of,
+    mean_of,
+    notes_on,
+    sd_over_seeds,
+)
 from sublingual.analysis.records import PLAIN_METHODS, Run, by_system, refuse_unknown
 from sublingual.comparison import ROUNDING
 from sublingual.errors import ConfigError
@@ -193,7 +200,7 @@ def _system_row(
     return SystemRow(
         system=name,
         las=mean_of(cell.las for cell in own),
-        sd=_sd_over_seeds(runs, compared),
+        sd=sd_over_seeds(runs, compared),
         sd_in_treebank=mean_of(cell.sd for cell in own),
         zero_shot=zero_shot,
         wins=len(best),
@@ -201,16 +208,6 @@ def _system_row(
         n_runs=n_runs,
         cpu_hours=cpu_hours,
     )
-
-
-def _sd_over_seeds(runs: Sequence[Run], compared: Sequence[str]) -> float | None:
-    """Standard deviation of the mean over treebanks, over the seeds with which all of them were tested."""
-    found: dict[object, list[float]] = {}
-    for run in runs:
-        if run.treebank in compared:
-            found.setdefault((run.training_seed, run.support_seed), []).append(run.las)
-    means = [fmean(las) for las in found.values() if len(las) == len(compared)]
-    return stdev(means) if len(means) > 1 else None
 
 
 def _treebank_row(treebank: str, runs: Sequence[Run], cells: Mapping[str, Mapping[str, Cell]]) -> TreebankRow:
