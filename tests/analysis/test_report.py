@@ -163,6 +163,48 @@ def test_a_score_leads_to_the_records_that_it_is_the_mean_of(results: Results, p
     assert checked == 60
 
 
+def test_table_4_and_the_controls_lead_to_tests_of_training_languages(page: Page) -> None:
+    """Also of systems that have few-shot tests, whose records are others."""
+    anchors = {anchor: [cell for cell, _ in cells] for anchor, cells in page.rows if anchor}
+    heads = {tuple(cell for cell, _ in cells)[:2]: i for i, (_, cells) in enumerate(page.rows)}
+    at = heads["language", "treebank"]
+    columns = [cell for cell, _ in page.rows[at][1]]
+    for _, cells in page.rows[at + 1 : at + 4]:
+        for system, (_, link) in zip(columns[2:-1], cells[2:-1], strict=True):
+            record = anchors[link[1:]]
+            assert record[0].startswith("own.jsonl:")
+            assert record[1] in (system, f"{system} (own)")
+    controls = {
+        tuple(cell for cell, _ in cells)[1:4]: cells for _, cells in page.rows[heads["control", "system"] + 1 :]
+    }
+    shuffle = controls["nonep-shuffle", "nonep-static", "training languages"]
+    other = controls["nonep-shuffle", "nonep-static", "test languages"]
+    assert all(link for cells in (shuffle, other) for _, link in cells[4:10])
+    assert shuffle[5][1] != other[5][1]
+
+
+def test_every_number_leads_somewhere_but_what_the_paper_prints(text: str) -> None:
+    """Of all tables but those of single treebanks, which stand above their own records."""
+    printed = {"UDify", "UDapter", "unseen, printed", "rare, printed", "printed", "the paper", "its sentences"}
+    checked = 0
+    for table in re.findall(r"<table.*?</table>", text, flags=re.DOTALL):
+        caption = re.search(r"<caption>(.*?)</caption>", table)
+        if caption is None or caption[1] in ("Systems", "Errors by relation", "Errors by length of the arc", "Records"):
+            continue
+        columns = re.findall(r"<button[^>]*>(.*?)</button>", table)
+        for row in re.findall(r"<tr.*?</tr>", table, flags=re.DOTALL)[1:]:
+            cells = re.findall(r"<td.*?</td>", row, flags=re.DOTALL)
+            for column, cell in [*zip(columns, cells, strict=True)][1:]:
+                if column not in printed and re.search(r">[-+]?\d+\.?\d*\D", cell) and 'class="mean"' not in row:
+                    assert "<a href" in cell, (caption[1], column, cell)
+                    checked += 1
+    assert checked > 200
+
+
+def test_the_files_of_facts_and_subnetworks_are_named(page: Page) -> None:
+    assert {"../facts.jsonl", "../ar-0.json", "../records.jsonl"} <= set(page.links)
+
+
 def test_errors_by_relation_and_length_add_up(page: Page, results: Results) -> None:
     heads = [i for i, (_, cells) in enumerate(page.rows) if cells and cells[0][0] == "relation"]
     assert len(heads) == 13

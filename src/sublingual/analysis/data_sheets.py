@@ -96,7 +96,7 @@ def training_sheet(training: Sequence[TrainingFile]) -> Sheet:
                 ", ".join(dict.fromkeys(file.licence for file in own)) or "-",
             )
         )
-    columns = ("language", "printed in Table 6", "sentences", "used", "sentences", "words", "licence")
+    columns = ("language", "printed in Table 6", "its sentences", "used", "sentences", "words", "licence")
     return Sheet(columns, tuple(rows), ("used: the training files in the records' models, each once",))
 
 

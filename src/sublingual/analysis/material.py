@@ -21,7 +21,8 @@ class Material:
     """What the files hold.
 
     runs: few-shot tests. own: tests without a support set, of training languages in their own subnetworks. conflicts:
-    gradients of languages compared. facts: of treebanks, by name. subnetworks: with their files.
+    gradients of languages compared. facts: of treebanks, by name. subnetworks: of languages. files: of these two, each with
+    what it holds; the others say themselves where they are from.
     """
 
     runs: tuple[Run, ...] = ()
@@ -29,6 +30,7 @@ class Material:
     conflicts: tuple[ConflictRun, ...] = ()
     facts: Mapping[str, Facts] = field(default_factory=dict)
     subnetworks: tuple[Subnetwork, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_material(paths: Iterable[Path | str]) -> Material:
@@ -41,6 +43,7 @@ def read_material(paths: Iterable[Path | str]) -> Material:
     conflicts: list[ConflictRun] = []
     facts: dict[str, Facts] = {}
     subnetworks: list[Subnetwork] = []
+    files: dict[str, str] = {}
     for path in map(Path, paths):
         for place, text in _objects(path):
             value = _value(text) or {}
@@ -48,15 +51,18 @@ def read_material(paths: Iterable[Path | str]) -> Material:
                 found = facts_of(value, place)
                 if facts.setdefault(found.treebank, found) != found:
                     raise DataError(f"{place}: other facts of {found.treebank} than before; name files of one release")
+                files[str(path)] = "facts of treebanks"
             elif "cosine_by_pair" in value:
                 conflicts.append(conflict_run(value, place))
             elif "gates" in value and "format" in value:
                 subnetworks.append(read_subnetwork(path))
+                files[str(path)] = f"subnetwork of {subnetworks[-1].language}"
             else:
                 runs.append(run_of(text, place))
     both = checked(runs)
     own = tuple(run for run in both if not run.is_fewshot)
-    return Material(tuple(run for run in both if run.is_fewshot), own, tuple(conflicts), facts, tuple(subnetworks))
+    fewshot = tuple(run for run in both if run.is_fewshot)
+    return Material(fewshot, own, tuple(conflicts), facts, tuple(subnetworks), files)
 
 
 def _objects(path: Path) -> Sequence[tuple[str, bytes]]:

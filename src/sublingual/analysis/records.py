@@ -111,6 +111,11 @@ def by_system(runs: Sequence[Run]) -> dict[str, tuple[Run, ...]]:
     return {name: tuple(own) for name, own in found.items()}
 
 
+def own_name(system: str) -> str:
+    """Returns the name of a system's tests in its own subnetworks where they stand beside those of other languages."""
+    return f"{system} (own)"
+
+
 def _support_size(run: Run) -> list[str]:
     """What a name says of a support set that is not the usual one."""
     if run.reserve is not None:

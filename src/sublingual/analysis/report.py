@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sublingual.analysis import data_sheets, factor_sheets, label_sheets, replication, stage2_sheets
+from sublingual.analysis.ablations import TEST
 from sublingual.analysis.figures import KINDS
 from sublingual.analysis.labels import training_files
 from sublingual.analysis.plots import inline_svg
@@ -104,7 +105,13 @@ def _treebanks(results: Results, main: Results, places: Places) -> Section | Non
     if not main.runs:
         return None
     sheet = treebank_sheet(main.treebanks, beside=main.beside)
-    linked = _linked(sheet, lambda row, column: places.cell(row[0], column) or places.system(column))
+
+    def link(row: Sequence[str], column: str) -> str:
+        if column in ("similarity", "words"):
+            return places.treebank(row[0])
+        return places.cell(row[0], column) or places.system(column)
+
+    linked = _linked(sheet, link)
     said = ("A score leads to its records. Grouped by the training language that is nearest.",)
     return Section("treebanks", "Treebanks by transfer language (Table 2)", said, (("Table 2", linked),))
 
@@ -140,6 +147,7 @@ def _guidance(results: Results, main: Results, places: Places) -> Section | None
         tuple((name, line) for name, rule in found.rules.items() for line in rule.sentences()),
         tuple(f"{factor.short}: {factor.name}" for factor in main.factors if factor.key in _ASKED),
     )
+    judged, rules = (_linked(each, lambda _row, _column: "#treebanks") for each in (judged, rules))
     sheets = (("Ways to choose, judged on languages left out", judged), ("The rules", rules))
     return Section("guidance", "Which system for which language?", lead, sheets)
 
@@ -169,7 +177,8 @@ def _labels(results: Results, main: Results, places: Places) -> Section | None:
     except SublingualError as fault:
         return Section("labels", title, absent=(str(fault),))
     sheet = _linked(label_sheets.label_sheet(table), lambda row, _: places.system(row[0]))
-    listed = _linked(label_sheets.label_list(table), lambda _, column: places.system(column))
+    counted = {"in training": "#files", "in test": "#records"}
+    listed = _linked(label_sheets.label_list(table), lambda _, column: counted.get(column) or places.system(column))
     return Section("labels", title, (), (("Table 3", sheet), ("Each unseen or rare label, per cent right", listed)))
 
 
@@ -178,7 +187,9 @@ def _own(results: Results, main: Results, places: Places) -> Section:
     if not results.material.own:
         return Section("own", title, absent=("no records of `sublingual test`",))
     sheet = stage2_sheets.own_sheet(results.own, results.own_resampled)
-    linked = _linked(sheet, lambda row, column: places.cell(row[1], column))
+    linked = _linked(
+        sheet, lambda row, column: places.cell(row[1], column, own=True) or places.system(column, own=True)
+    )
     return Section("own", title, (), (("Table 4", linked),))
 
 
@@ -195,15 +206,21 @@ def _ablations(results: Results, main: Results, places: Places) -> Section:
     found = results.ablations
     sheets: tuple[tuple[str, Sheet], ...] = ()
     if found:
-        numbers = ("LAS", "difference", "lower on")
         sheet = stage2_sheets.ablation_sheet(found)
-        linked = _linked(sheet, lambda row, column: places.system(row[1]) if column in numbers else "")
+        linked = _linked(sheet, lambda row, column: _control(places, row, column))
         sheets = (("Controls", linked),)
     else:
         absent = ("no records of controls", *absent)
     return Section(
         "ablations", "Controls, subnetworks, support size (section 8, Figure 3)", (), sheets, figures, absent
     )
+
+
+def _control(places: Places, row: Sequence[str], column: str) -> str:
+    """The records of a control, or under "its LAS" of what it is held against."""
+    if column not in ("LAS", "its LAS", "difference", "p", "lower on", "training runs"):
+        return ""
+    return places.system(row[2] if column == "its LAS" else row[1], own=row[3] != TEST)
 
 
 def _paper(results: Results, main: Results, places: Places) -> Section | None:
@@ -226,7 +243,9 @@ def _data(results: Results, main: Results, places: Places) -> Section:
     else:
         absent.append("no facts of treebanks: write them with `sublingual data facts FILE`, and name that file too")
     training = data_sheets.training_sheet(training_files([*results.runs, *results.material.own]))
-    sheets.append(("What the parsers were trained on, beside Table 6", training))
+    counted = ("sentences", "words")
+    used = _linked(training, lambda row, column: "#records" if row[3] != "-" and column in counted else "")
+    sheets.append(("What the parsers were trained on, beside Table 6", used))
     return Section("data", "Data and licences", (), tuple(sheets), (), tuple(absent))
 
 
@@ -285,6 +304,7 @@ def _files(results: Results, out: Path) -> list[tuple[str, str, str]]:
         found.setdefault(
             _file(conflict.place), f"gradient conflicts of {conflict.system}, seed {conflict.training_seed}"
         )
+    found |= results.material.files
     return [(relative(path, out), path, kind) for path, kind in found.items() if path]
 
 

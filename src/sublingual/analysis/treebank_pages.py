@@ -10,7 +10,7 @@ from pathlib import Path
 from sublingual.analysis.cells import Cell, cells_of
 from sublingual.analysis.facts import Facts, families
 from sublingual.analysis.intervals import Resampled
-from sublingual.analysis.records import Run, by_system
+from sublingual.analysis.records import Run, by_system, own_name
 from sublingual.analysis.rendering import Entry, Sheet, number
 from sublingual.analysis.results import Results, is_control
 from sublingual.breakdown import LENGTHS, Counts
@@ -59,11 +59,14 @@ class Places:
     def treebank(self, name: str) -> str:
         return f"#{self.treebanks[name]}" if name in self.treebanks else ""
 
-    def system(self, name: str) -> str:
-        return f"#{self.systems[name]}" if name in self.systems else ""
+    def system(self, name: str, *, own: bool = False) -> str:
+        """Returns where the records of a system are; `own`: those of training languages, where it has others too."""
+        found = self.systems.get(own_name(name) if own else name) or self.systems.get(name)
+        return "" if found is None else f"#{found}"
 
-    def cell(self, treebank: str, system: str) -> str:
-        anchor = self.cells.get((treebank, system))
+    def cell(self, treebank: str, system: str, *, own: bool = False) -> str:
+        """Returns where the records of a system on a treebank are; `own` as above."""
+        anchor = self.cells.get((treebank, own_name(system) if own else system)) or self.cells.get((treebank, system))
         return "" if anchor is None else f"#{anchor}"
 
     def of_system(self, name: str) -> list[tuple[str, str]]:
@@ -190,7 +193,10 @@ def _errors(
             n, head, _, both = table.get(key, (0, 0, 0, 0))
             cells.append(Entry(f"{100 * both / n:.1f} ({100 * head / n:.0f})", value=100 * both / n) if n else "-")
         rows.append((key, Entry(_share(words[key], sum(words.values())), value=float(words[key])), *cells))
-    notes = ("per cent of the words with the right head and label (right head), all runs of a system together",)
+    notes = (
+        "per cent of the words with the right head and label (right head), all runs of a system together, which are the "
+        "records below",
+    )
     return Sheet((title, "share of words", *sums), tuple(rows), notes)
 
 
