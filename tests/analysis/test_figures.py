@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,7 +15,11 @@ from scipy import stats
 
 pytest.importorskip("matplotlib", reason="figures need the extra `analysis`")
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+
 from sublingual.analysis import plots
+from sublingual.analysis.facts import Facts
 from sublingual.analysis.figures import KINDS, kind_of
 from sublingual.analysis.maps import by_language, kept
 from sublingual.analysis.material import Material, read_material
@@ -57,6 +62,44 @@ def test_every_figure_is_drawn_with_its_labels_as_text(drawn: dict[str, str]) ->
         found = re.sub(r"\s+", " ", texts(drawn[name]))
         for text in expected:
             assert text.replace("number of domains", "domains of the treebank") in found, (name, text)
+
+
+def test_no_text_leaves_its_figure_and_no_numbers_of_an_axis_touch(results: Results) -> None:
+    """With the longest names, and one panel of figure 3; shares of unknown words have numbers of many digits."""
+    material = results.material
+    own = tuple(replace(run, system=run.system.replace("shuffle", "static-all-but-ar")) for run in material.own)
+    tenths = {name: _with_few_unknown(each, i) for i, (name, each) in enumerate(material.facts.items())}
+    alone = Results(replace(material, runs=(), own=own), "full", n_resamples=20)
+    for kind in KINDS:
+        found = alone if kind.name == "masks" else replace(results, material=replace(material, facts=tenths))
+        figure = kind.draw(found)
+        FigureCanvasAgg(figure).draw()
+        width, height = figure.get_size_inches() * figure.dpi
+        words = [text for text in figure.findobj(Text) if text.get_visible() and re.search(r"[a-z]", text.get_text())]
+        for text in words:
+            box = text.get_window_extent()
+            assert -2 < box.x0 < box.x1 < width + 2, (kind.name, text)
+            assert -2 < box.y0 < box.y1 < height + 2, (kind.name, text)
+        for axis in figure.axes:
+            boxes = [text.get_window_extent() for text in axis.get_xticklabels() if text.get_text()]
+            inside = [box for box in boxes if axis.bbox.x0 <= (box.x0 + box.x1) / 2 <= axis.bbox.x1]
+            assert all(a.x1 < b.x0 for a, b in pairwise(inside)), (kind.name, axis.get_xlabel())
+
+
+def _with_few_unknown(facts: Facts, i: int) -> Facts:
+    test = facts.splits.get("test")
+    if test is None or test.pieces is None:
+        return facts
+    pieces = replace(test.pieces, words_unknown=i % 3)
+    return replace(facts, splits={**facts.splits, "test": replace(test, words=15_000, pieces=pieces)})
+
+
+def test_figure_3_shows_controls_and_what_they_are_controls_of(results: Results) -> None:
+    own = (*results.material.own, *(replace(run, system="stage1") for run in results.material.own[:6]))
+    axes = kind_of("3").draw(replace(results, material=replace(results.material, own=own))).axes
+    names = [[label.get_text() for label in axis.get_yticklabels()] for axis in axes]
+    assert names[0] == ["nonep-full", "nonep-static", "nonep-shuffle"]
+    assert set(names[1]) == {"nonep-full", "nonep-static", "nonep-dynamic", "nonep-shuffle", "nonep-dr20"}
 
 
 def test_controls_of_other_support_sizes_are_not_in_figure_3(drawn: dict[str, str]) -> None:

@@ -102,6 +102,7 @@ def _scatter(
         points = [factor.values[t] for t in own], [gained[t] for t in own]
         axes.scatter(*points, s=16, alpha=0.75, linewidths=0, label=code, **plots.marker_style(i))
     axes.axhline(0, color=plots.SOFT, linewidth=0.8)
+    axes.locator_params(axis="x", nbins=5)
     if _shown(factor, gained):
         x, y = [factor.values[t] for t in both], [gained[t] for t in both]
         plots.line_of_best_fit(axes, x, y)
@@ -110,11 +111,11 @@ def _scatter(
 
 def masks(results: Results) -> Figure:
     """Returns figure 3: static controls on the training languages' own tests, dynamic ones on the test languages."""
-    own = {name: las for name, las in results.own.means.items() if las is not None} if results.material.own else {}
     panels = []
-    if any(is_control(name) for name in own):
-        found = results.own_resampled
-        bars = [(name, las, found.mean(name, results.own.compared)) for name, las in own.items()]
+    if own := {name for line in results.ablations if line.where != TEST for name in _both(line)}:
+        found, means = results.own_resampled, results.own.means
+        known = {name: las for name, las in means.items() if las is not None and name in own}
+        bars = [(name, las, found.mean(name, results.own.compared)) for name, las in known.items()]
         panels.append((f"training languages' own tests ({len(results.own.compared)})", bars))
     tested = _only(results, {name for line in results.ablations if line.where == TEST for name in _both(line)})
     if tested.runs:
@@ -128,7 +129,7 @@ def masks(results: Results) -> Figure:
         )
     height = 0.9 + 0.27 * max(len(bars) for _, bars in panels)
     with plots.styled():
-        drawn, axes = plots.figure(3.7 * len(panels), height, columns=len(panels))
+        drawn, axes = plots.figure(4.8 * len(panels), height, columns=len(panels))
         for axis, (title, bars) in zip(axes[0], panels, strict=True):
             _bars(axis, title, bars)
     return drawn

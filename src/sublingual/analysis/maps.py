@@ -80,5 +80,6 @@ def overlap_figure(subnetworks: Sequence[Subnetwork]) -> Figure:
         axis.set_yticks(places, names)
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
-        axis.set_title("heads off in both, of those off in either (off in each)", fontsize=8, fontweight="normal")
+        said = "attention heads off in both, of those\noff in either (off in each)"
+        axis.set_title(said, fontsize=8, fontweight="normal")
     return drawn
