@@ -263,7 +263,8 @@ KINDS: tuple[Kind, ...] = (
         "masks",
         masks,
         "Figure 3: random masks",
-        "Mean LAS of controls (hatched) and of what they are controls of; the line at a bar's end is its 95 % interval.",
+        "Mean LAS of controls (hatched) and of what they are controls of, each over the training runs that it has (the table "
+        "compares equal ones); the line at a bar's end is its 95 % interval.",
     ),
     Kind(
         "subnetworks",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,8 +54,8 @@ def run(
     why = to_do(graph, folder, wanted=wanted)
     todo = [step for step in graph if step.name in why]
     if dry and commands:
-        for step in todo:
-            print(shlex.join(["sublingual", *step.command]) + (f" > {step.outputs[0]}" if step.printed else ""))
+        for line in _by_hand(todo):
+            print(line)
     elif dry:
         table(["step", "kind", "minutes", "why"], [[s.name, s.kind, _minutes(s), why[s.name]] for s in todo])
     _say_budget(graph, todo, chosen, cores or chosen.cores)
@@ -112,6 +112,15 @@ def choose(
         ["point", "encoder rate", "classifier rate", "LAS", "chosen"],
         [[p.file.stem, *p.rates(), f"{p.las:.2f}", "*" if p is chosen else ""] for p in found],
     )
+
+
+def _by_hand(todo: Sequence[Step]) -> Iterator[str]:
+    """The lines of a script that does these steps in the study's folder: the folders, which the engine makes, and commands."""
+    folders = dict.fromkeys(str(Path(path).parent) for step in todo for path in step.outputs)
+    if todo:
+        yield shlex.join(["mkdir", "-p", *folders])
+    for step in todo:
+        yield shlex.join(["sublingual", *step.command]) + (f" > {step.outputs[0]}" if step.printed else "")
 
 
 def _folder(out: Path | None, scale: str) -> Path:
