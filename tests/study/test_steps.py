@@ -216,7 +216,7 @@ def test_a_curve_s_usual_size_is_no_test_of_the_main_group() -> None:
         (
             ("groups.other={systems: [nonep-full], treebanks: [UD_Turkish-Demo]}",),
             ConfigError,
-            "step test-nonep-full-0-others is asked for in two ways: .* UD_Swedish-Demo .*; .*; give the groups",
+            "records/nonep-full-0/others.jsonl would be made in two ways: .* give them the same treebanks",
         ),
     ],
 )

@@ -6,7 +6,6 @@ stage 1 -> subnetworks -> (choice of rates ->) systems -> tests, which give reco
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -89,8 +88,8 @@ def steps(study: Study, *, ud: Path | None) -> list[Step]:
     for step in _Graph(study, ud).steps():
         if found.setdefault(step.name, step) != step:
             raise ConfigError(
-                f"step {step.name} is asked for in two ways: {shlex.join(found[step.name].command)}; "
-                f"{shlex.join(step.command)}; give the groups that test one system the same treebanks"
+                f"{', '.join(step.outputs)} would be made in two ways: groups that test one system in one way share its "
+                "records; give them the same treebanks"
             )
     return list(found.values())
 
