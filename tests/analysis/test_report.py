@@ -166,7 +166,7 @@ def test_a_score_leads_to_the_records_that_it_is_the_mean_of(results: Results, p
 def test_table_4_and_the_controls_lead_to_tests_of_training_languages(page: Page) -> None:
     """Also of systems that have few-shot tests, whose records are others."""
     anchors = {anchor: [cell for cell, _ in cells] for anchor, cells in page.rows if anchor}
-    heads = {tuple(cell for cell, _ in cells)[:2]: i for i, (_, cells) in enumerate(page.rows)}
+    heads = {tuple(cell for cell, _ in cells)[:2]: i for i, (_, cells) in reversed([*enumerate(page.rows)])}
     at = heads["language", "treebank"]
     columns = [cell for cell, _ in page.rows[at][1]]
     for _, cells in page.rows[at + 1 : at + 4]:

@@ -15,7 +15,7 @@ from sublingual.analysis.figures import KINDS
 from sublingual.analysis.labels import training_files
 from sublingual.analysis.plots import inline_svg
 from sublingual.analysis.rendering import SHADES, Entry, Sheet, is_text
-from sublingual.analysis.results import Results
+from sublingual.analysis.results import Results, is_control
 from sublingual.analysis.settings import settings_of
 from sublingual.analysis.system_sheets import system_sheet
 from sublingual.analysis.treebank_pages import Places, places_of, relative, treebank_pages
@@ -186,11 +186,14 @@ def _own(results: Results, main: Results, places: Places) -> Section:
     title = "Training languages in their own subnetworks (Table 4)"
     if not results.material.own:
         return Section("own", title, absent=("no records of `sublingual test`",))
-    sheet = stage2_sheets.own_sheet(results.own, results.own_resampled)
-    linked = _linked(
-        sheet, lambda row, column: places.cell(row[1], column, own=True) or places.system(column, own=True)
-    )
-    return Section("own", title, (), (("Table 4", linked),))
+    systems = [name for name in results.own.systems if not is_control(name)] or results.own.systems
+    sheet = _own_sheet(results, places, systems)
+    return Section("own", title, (), (("Table 4", sheet),))
+
+
+def _own_sheet(results: Results, places: Places, systems: Sequence[str]) -> Sheet:
+    sheet = stage2_sheets.own_sheet(results.own, results.own_resampled, systems=systems)
+    return _linked(sheet, lambda row, column: places.cell(row[1], column, own=True) or places.system(column, own=True))
 
 
 def _conflicts(results: Results, main: Results, places: Places) -> Section:
@@ -209,6 +212,8 @@ def _ablations(results: Results, main: Results, places: Places) -> Section:
         sheet = stage2_sheets.ablation_sheet(found)
         linked = _linked(sheet, lambda row, column: _control(places, row, column))
         sheets = (("Controls", linked),)
+        if controls := [name for name in results.own.systems if is_control(name)]:
+            sheets += (("Controls on the training languages' own tests", _own_sheet(results, places, controls)),)
     else:
         absent = ("no records of controls", *absent)
     return Section(

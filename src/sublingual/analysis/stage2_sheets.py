@@ -19,12 +19,12 @@ from sublingual.analysis.paper import (
 from sublingual.analysis.rendering import Entry, Sheet, number
 
 
-def own_sheet(table: OwnTable, resampled: Resampled | None = None) -> Sheet:
-    """Returns Table 4: LAS ± sd [95 %] (attention heads off) of each system on the training languages' own tests."""
-    rows = []
+def own_sheet(table: OwnTable, resampled: Resampled | None = None, *, systems: Sequence[str] | None = None) -> Sheet:
+    """Returns Table 4: LAS ± sd [95 %] (attention heads off) of systems (None: all) on the training languages' own tests."""
+    systems, rows = table.systems if systems is None else tuple(systems), []
     for row in table.rows:
         cells = []
-        for system in table.systems:
+        for system in systems:
             found = row.cells.get(system)
             if found is None or found.cell.las is None:
                 cells.append("")
@@ -35,13 +35,13 @@ def own_sheet(table: OwnTable, resampled: Resampled | None = None) -> Sheet:
             text = f"{found.cell.las:.2f}{spread}{brackets(between)}{off}"
             cells.append(Entry(text, value=found.cell.las))
         rows.append((row.code, row.treebank, *cells, _printed_own(row.code)))
-    means = tuple(_own_mean(name, table, resampled) for name in table.systems)
+    means = tuple(_own_mean(name, table, resampled) for name in systems)
     rows.append(("mean", f"{len(table.compared)} tests", *means, ""))
     notes = (
         "in parentheses: attention heads off. Tests are those of the files named, not of the paper's release",
         "printed: NonEp full, static (heads off), dynamic (28 off)",
     )
-    return Sheet(("language", "treebank", *table.systems, "printed"), tuple(rows), notes)
+    return Sheet(("language", "treebank", *systems, "printed"), tuple(rows), notes)
 
 
 def own_rows(table: OwnTable, resampled: Resampled | None = None) -> list[Plain]:
