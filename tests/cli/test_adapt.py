@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -91,8 +95,31 @@ def test_stopped_it_goes_on_from_the_folds_that_were_done(
     made[:] = [0] * 10  # never four again
     ran = run("adapt", swedish, out, "--model", model, *LAST)
     assert ran.code == 0, ran.err
-    assert "going on from 3 runs of cross-validation that were done before" in ran.err
+    assert "going on from 3 runs of cross-validation that ended before" in ran.err
     assert len(made) == 10 + 12
+
+
+@pytest.mark.slow
+def test_a_real_ctrl_c_stops_it_and_the_same_command_goes_on(model: Path, swedish: Path, tmp_path: Path) -> None:
+    work = tmp_path / "sv.adapt"
+    options = ["--model", str(model), "--threads", "1", "--steps", "30", "--minutes", "60"]
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from sublingual.cli import main; main()"
+    words = [sys.executable, "-c", code, "adapt", str(swedish), str(tmp_path / "sv"), *options]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as program:
+        while program.poll() is None and not (work / "folds.json").exists():
+            time.sleep(0.01)
+        program.send_signal(signal.SIGINT)
+        _, said = program.communicate(timeout=60)
+    stopped = re.search(rf"stopped; the same command goes on from (\d+) runs? in {work}$", said, re.MULTILINE)
+    assert program.returncode == 130
+    assert stopped
+    assert "Traceback" not in said
+    assert not (tmp_path / "sv").exists()
+    ran = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert f"going on from {stopped[1]} run" in ran.stderr
+    assert EXPECTED.search(ran.stderr)
+    assert not work.exists()
 
 
 def test_other_sentences_do_not_go_on_from_these(

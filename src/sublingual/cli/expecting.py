@@ -118,12 +118,16 @@ def _journal(folder: Path, ways: Sequence[Setting], text: Text, seed: int) -> It
     with only_run_in(folder):
         journal = Journal(folder / _FOLDS, purpose=purpose)
         if len(journal):
-            say(f"going on from {len(journal)} runs of cross-validation that were done before ({folder})")
+            say(f"going on from {_runs(journal)} of cross-validation that ended before ({folder})")
         try:
             yield journal
         except KeyboardInterrupt:
-            say(f"stopped; the same command goes on from {len(journal)} runs in {folder}")
+            say(f"stopped; the same command goes on from {_runs(journal)} in {folder}")
             raise
+
+
+def _runs(journal: Journal) -> str:
+    return "1 run" if len(journal) == 1 else f"{len(journal)} runs"
 
 
 def _estimated(way: Setting, runs: Runs, limit: float) -> Plan:
