@@ -158,33 +158,29 @@ def report(options: argparse.Namespace) -> None:
     records = read(options.records)
     for measure in dict.fromkeys(r["measure"] for r in records):
         own = [r for r in records if r["measure"] == measure]
-        ways = [*dict.fromkeys(r["way"] for r in own)]
-        cases = [
-            case
-            for case in dict.fromkeys((r["treebank"], r["seed"]) for r in own)
-            if {r["way"] for r in own if (r["treebank"], r["seed"]) == case} == {*ways}
-        ]
-        las = {(r["treebank"], r["seed"], r["way"]): [p["las"] for p in r["points"]] for r in own}
-        size = {(r["treebank"], r["seed"], r["way"]): [p["words"] for p in r["points"]] for r in own}
-        n = min(map(len, las.values()))
-        print(
-            f"\nat equal {measure}: {len(cases)} treebanks x seeds\nway\t"
-            + "\t".join(f"batch {k + 1}" for k in range(n))
-        )
-        for way in ways:
-            means = [np.mean([las[*case, way][k] for case in cases]) for k in range(n)]
-            words = [np.mean([size[*case, way][k] for case in cases]) for k in range(n)]
-            print(way + "\t" + "\t".join(f"{m:.2f} ({w:.0f} words)" for m, w in zip(means, words, strict=True)))
-        for other in ways:
-            if other == "next" or "next" not in ways:
+        points = {(r["way"], r["treebank"], r["seed"]): r["points"] for r in own}
+        n = min(map(len, points.values()))
+        print(f"\nat equal {measure}, on the treebanks x seeds that both have\n\tcases", end="")
+        print("", *(f"batch {k + 1}" for k in range(n)), sep="\t")
+        for other in dict.fromkeys(r["way"] for r in own):
+            cases = [case for way, *case in points if way == other and ("next", *case) in points]
+            if other == "next" or not cases:
                 continue
-            leads = np.array([np.subtract(las[*case, "next"][:n], las[*case, other][:n]) for case in cases])
+            mine, its = (np.array([column(points[way, *case], n) for case in cases]) for way in ("next", other))
+            for way, found in (("next", mine), (other, its)):
+                cells = [f"{las:.2f} ({words:.0f} words)" for las, words in found.mean(axis=0)]
+                print(way, len(cases), *cells, sep="\t")
+            leads = (mine - its)[:, :, 0]
             errors = leads.std(axis=0, ddof=1) / len(leads) ** 0.5 if len(leads) > 1 else np.full(n, np.nan)
             cells = [
                 f"{lead:+.2f} (se {error:.2f}, better in {won} of {len(leads)})"
                 for lead, error, won in zip(leads.mean(axis=0), errors, (leads > 0).sum(axis=0), strict=True)
             ]
-            print(f"next - {other}\t" + "\t".join(cells))
+            print(f"next - {other}", len(cases), *cells, sep="\t")
+
+
+def column(points: Sequence[dict[str, Any]], n: int) -> list[tuple[float, float]]:
+    return [(p["las"], p["words"]) for p in points[:n]]
 
 
 def main() -> None:
