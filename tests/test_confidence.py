@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conllup.conllup import readConlluFile, sentenceJsonToConll
 
 from sublingual.confidence import Confident, Temperatures, confident, label_probabilities
 from sublingual.data.conllu import Sentence, parse_conllu, write_conllu
@@ -221,6 +222,17 @@ def test_arborator_gets_each_name_and_head_of_a_cell_once(awkward: Confident) ->
     assert [row[5] for row in marked.rows] == ["Typo=Yes", "Mood=Imp", "_", "_"]
     assert [row[8] for row in marked.rows] == ["_", "0:root|3:aux", "1:neg", "1:xcomp"]
     assert misc(marked)[1] == "Ref=1|1|1|HeadConf=1.00|DepConf=1.00|Abbr|=x"
+
+
+def test_arborators_own_reader_takes_what_it_gets(rich: list[Sentence], awkward: Confident, tmp_path: Path) -> None:
+    """conllup, of the version that arborator-backend dfb640d demands."""
+    found = [*(sure(s, [0.9] * len(s.words), [0.9] * len(s.words)) for s in rich), awkward]
+    marked = mark(found, Marks(target="arborator"))
+    write_conllu(marked, tmp_path / "marked.conllu")
+    read = readConlluFile(str(tmp_path / "marked.conllu"), keepEmptyTrees=True)
+    assert [one["metaJson"]["sent_id"] for one in read] == [s.sent_id for s in marked]
+    back = parse_conllu("\n".join(map(sentenceJsonToConll, read)))
+    assert [(s.heads, s.labels, s.text) for s in back] == [(s.heads, s.labels, s.text) for s in marked]
 
 
 def test_conllueditor_gets_ranges_of_form_and_misc(awkward: Confident) -> None:
