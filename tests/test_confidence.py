@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conllup.conllup import readConlluFile, sentenceJsonToConll
 
 from sublingual.confidence import Confident, Temperatures, confident, label_probabilities
 from sublingual.data.conllu import Sentence, parse_conllu, write_conllu
@@ -42,6 +43,19 @@ RICH = """\
 
 """
 
+AWKWARD = """\
+#sent_id=a
+# text = don't go
+# text = once more
+# user_id = anna
+# timestamp = 1763000000000.5
+1-2	don't	_	_	_	Typo=Yes	_	_	_	Gloss=a
+1	do	do	AUX	_	Abbr|Mood=Imp|=x|Mood=Ind	_	_	0:root|3:aux|3:ref	Ref=1|1|Ref=2|1
+2	n't	not	PART	_	Polarity=	_	_	1:neg|9:ref|3	_
+3	go	go	VERB	_	_	_	_	1.1:x|1:xcomp	_
+
+"""
+
 
 @pytest.fixture
 def parser(tiny_parser: Callable[..., BiaffineParser]) -> Parser:
@@ -56,6 +70,12 @@ def mixed(demo: Demo) -> list[Sentence]:
 @pytest.fixture
 def rich() -> list[Sentence]:
     return parse_conllu(RICH, heads="ignored")
+
+
+@pytest.fixture
+def awkward() -> Confident:
+    (sentence,) = parse_conllu(AWKWARD, heads="ignored")
+    return sure(sentence, [1, 1, 1], [1, 1, 1])
 
 
 def sure(sentence: Sentence, arcs: list[float], labels: list[float]) -> Confident:
@@ -176,9 +196,50 @@ def test_names_and_texts_that_are_there_stay(demo: Demo) -> None:
     assert [s.comments for s in mark(found, Marks(target="ud"))] == [s.comments for s in sentences]
 
 
+@pytest.mark.parametrize("target", ["ud", "arborator", "conllueditor", "inception"])
+def test_names_and_texts_are_spaced_as_every_tool_reads_them(awkward: Confident, target: str) -> None:
+    """Arborator-Grew: conllup knows no comment but `# key = value` (conllup-py 3.1.1 conllup.py, conllup-js 3.1.4 conll.js)."""
+    (marked,) = mark([awkward], Marks(target=target))
+    named = [line for line in marked.comments if "sent_id" in line or "text" in line]
+    assert named == ["# sent_id = a", "# text = don't go"]
+
+
 def test_arborator_gets_no_comment_without_a_value(rich: list[Sentence]) -> None:
     (marked, *_) = mark([sure(rich[0], [1] * 4, [1] * 4)], Marks(target="arborator"))
     assert marked.comments == ("# sent_id = s-1", "# highlight deprels = 9", "# text = Dalboscoesce")
+
+
+def test_arborator_gets_no_users(awkward: Confident) -> None:
+    """A file in which a tree has a `user_id` is refused: check_if_file_has_user_ids in arborator-backend dfb640d."""
+    (marked,) = mark([awkward], Marks(target="arborator"))
+    assert marked.comments == ("# sent_id = a", "# text = don't go")
+
+
+def test_arborator_gets_each_name_and_head_of_a_cell_once(awkward: Confident) -> None:
+    """Twice is an error in conllup-py 3.1.1 (conllup.py); so are, in grew-nlp/conll 1.19.6 (conll.ml), FEATS without a value
+    and arcs from no node."""
+    (marked,) = mark([awkward], Marks(target="arborator"))
+    assert [row[5] for row in marked.rows] == ["Typo=Yes", "Mood=Imp", "_", "_"]
+    assert [row[8] for row in marked.rows] == ["_", "0:root|3:aux", "1:neg", "1:xcomp"]
+    assert misc(marked)[1] == "Ref=1|1|1|HeadConf=1.00|DepConf=1.00|Abbr|=x"
+
+
+def test_arborators_own_reader_takes_what_it_gets(rich: list[Sentence], awkward: Confident, tmp_path: Path) -> None:
+    """conllup, of the version that arborator-backend dfb640d demands."""
+    found = [*(sure(s, [0.9] * len(s.words), [0.9] * len(s.words)) for s in rich), awkward]
+    marked = mark(found, Marks(target="arborator"))
+    write_conllu(marked, tmp_path / "marked.conllu")
+    read = readConlluFile(str(tmp_path / "marked.conllu"), keepEmptyTrees=True)
+    assert [one["metaJson"]["sent_id"] for one in read] == [s.sent_id for s in marked]
+    back = parse_conllu("\n".join(map(sentenceJsonToConll, read)))
+    assert [(s.heads, s.labels, s.text) for s in back] == [(s.heads, s.labels, s.text) for s in marked]
+
+
+def test_conllueditor_gets_ranges_of_form_and_misc(awkward: Confident) -> None:
+    """Any other column there is an error, the FEATS that UD allows too: ConllWord.java in ConlluEditor 2.33.1."""
+    (marked,) = mark([awkward], Marks(target="conllueditor"))
+    assert marked.rows[0] == ("1-2", "don't", *["_"] * 7, "Gloss=a|Typo=Yes")
+    assert [row[5] for row in marked.rows[1:]] == [row[5] for row in awkward.sentence.rows[1:]]
 
 
 def test_conllueditor_gets_its_highlights_in_place_of_older_ones(rich: list[Sentence]) -> None:
@@ -193,6 +254,16 @@ def test_inception_gets_no_empty_nodes_and_no_deps(rich: list[Sentence]) -> None
     (marked, *_) = mark([sure(rich[0], [1] * 4, [1] * 4)], Marks(target="inception"))
     assert [row[0] for row in marked.rows] == ["1-2", "1", "2", "3", "4"]
     assert {row[8] for row in marked.rows} == {"_"}
+
+
+def test_inception_gets_no_feats_without_a_value(awkward: Confident) -> None:
+    """Its reader looks behind every `=` of FEATS: ConllUReader.java in dkpro-core b800fcc."""
+    (marked,) = mark([awkward], Marks(target="inception"))
+    assert [row[5] for row in marked.rows] == ["_", "Mood=Imp|Mood=Ind", "_", "_"]
+    assert [cell.partition("1.00|")[2] for cell in misc(marked)[1:3]] == [
+        "DepConf=1.00|Abbr|=x",
+        "DepConf=1.00|Polarity=",
+    ]
 
 
 def test_empty_nodes_go_from_ud_with_the_last_deps(rich: list[Sentence]) -> None:

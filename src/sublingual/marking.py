@@ -7,18 +7,21 @@ HeadConf: the probability of HEAD; DepConf: that of DEPREL if HEAD is right; Dou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sublingual.confidence import Confident
-from sublingual.data.blocks import DEPS, FORM, ID, MISC, comment_value
+from sublingual.data.blocks import DEPREL, DEPS, FEATS, FORM, HEAD, ID, MISC
 from sublingual.data.conllu import Sentence
 from sublingual.errors import ConfigError
 
+_Cells = tuple[str, ...]
+
 _ATTRIBUTES = ("HeadConf", "DepConf", "Doubt")
 _HIGHLIGHTS = ("highlight tokens", "highlight deprels")
+_OF_A_TREE_BEFORE = ("user_id", "timestamp")
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,10 @@ class Marks:
 
     A word is doubted where the probability that its head and label are both right is below `doubt`. `target` names the
     tool: all of them get a `sent_id` that no other sentence has, and a `text`. `ud`: no empty nodes where DEPS is empty, an
-    enhanced graph without arcs; `arborator` (Arborator-Grew): no comments without a value, which it refuses;
-    `conllueditor`: its comments that highlight words (whose head is doubted) and relations (all doubted ones); `inception`:
-    no empty nodes, at which it stops, and no DEPS, which may name them. Raises ConfigError for another target and for a
-    threshold that is no probability.
+    enhanced graph without arcs; `arborator` (Arborator-Grew): no comments without a value, nothing that names a user, no
+    name or enhanced head twice in a cell; `conllueditor`: its comments that highlight words (whose head is doubted) and
+    relations (all doubted ones), multiword ranges with FORM and MISC alone; `inception`: no empty nodes, no DEPS. FEATS that
+    a tool stops at go to MISC. Raises ConfigError for another target and for a threshold that is no probability.
     """
 
     doubt: float = 0.5
@@ -83,13 +86,18 @@ def _named(sentences: Sequence[Sentence]) -> list[Sentence]:
             k += 1
             name = f"{wanted}-{k}"
         seen.add(name)
-        comments = sentence.comments
-        if name != sentence.sent_id:
-            comments = (*_without(comments, ("sent_id",)), f"# sent_id = {name}")
-        if not comment_value(comments, "text"):
-            comments = (*_without(comments, ("text",)), f"# text = {_text(sentence)}")
+        comments = _said(sentence.comments, "sent_id", name)
+        comments = _said(comments, "text", sentence.text or _text(sentence))
         named.append(replace(sentence, comments=comments))
     return named
+
+
+def _said(comments: tuple[str, ...], key: str, value: str) -> tuple[str, ...]:
+    """The comments with one line for `key`, spaced as it is read everywhere: Arborator-Grew is blind to `#sent_id=1`."""
+    line = f"# {key} = {value}"
+    if [comment for comment in comments if _key(comment) == key] == [line]:
+        return comments
+    return (*_without(comments, (key,)), line)
 
 
 def _text(sentence: Sentence) -> str:
@@ -105,7 +113,11 @@ def _text(sentence: Sentence) -> str:
 
 
 def _without(comments: Sequence[str], keys: Sequence[str]) -> tuple[str, ...]:
-    return tuple(line for line in comments if line[1:].partition("=")[0].strip() not in keys)
+    return tuple(comment for comment in comments if _key(comment) not in keys)
+
+
+def _key(comment: str) -> str:
+    return comment[1:].partition("=")[0].strip()
 
 
 def _for_ud(sentence: Sentence, one: Confident, doubt: float) -> Sentence:
@@ -115,20 +127,69 @@ def _for_ud(sentence: Sentence, one: Confident, doubt: float) -> Sentence:
 
 
 def _for_arborator(sentence: Sentence, one: Confident, doubt: float) -> Sentence:
-    return replace(sentence, comments=tuple(c for c in sentence.comments if c.partition("=")[2].strip()))
+    """What its upload takes (arborator-backend dfb640d, app/samples/service.py), conllup 3.1.1 and grew-nlp/conll 1.19.6.
+
+    The backend refuses a file in which a tree has a `user_id`, as its own exports have; conllup one in which a cell of
+    FEATS, DEPS or MISC says a name or head twice; the Grew server FEATS without a value and DEPS that name no node.
+    Comments without a value are dropped there, and were refused once (arborator-frontend, issue 373).
+    """
+    comments = [comment for comment in sentence.comments if comment.partition("=")[2].strip()]
+    nodes = {"0", *(row[ID] for row in sentence.rows if "-" not in row[ID])}
+    rows = []
+    for row in map(_valued, sentence.rows):
+        arcs = (arc for arc in row[DEPS].split("|") if arc.partition(":")[0] in nodes and arc.partition(":")[2])
+        feats, misc = (_once(row[column].split("|"), "=") for column in (FEATS, MISC))
+        rows.append((*row[:FEATS], feats, row[HEAD], row[DEPREL], _once(arcs, ":"), misc))
+    return replace(sentence, comments=_without(comments, _OF_A_TREE_BEFORE), rows=tuple(rows))
 
 
 def _for_conllueditor(sentence: Sentence, one: Confident, doubt: float) -> Sentence:
+    """Highlights, and ranges as ConlluEditor 2.33.1 (ConllWord.java) wants them: it refuses FEATS there, `Typo=Yes` too."""
     comments = _without(sentence.comments, _HIGHLIGHTS)
     for key, doubted in zip(_HIGHLIGHTS, (one.arcs < doubt, one.words < doubt), strict=True):
         if doubted.any():
             comments += (f"# {key} = {' '.join(str(i + 1) for i in np.flatnonzero(doubted))}",)
-    return replace(sentence, comments=comments)
+    return replace(sentence, comments=comments, rows=tuple(map(_plain_range, sentence.rows)))
 
 
 def _for_inception(sentence: Sentence, one: Confident, doubt: float) -> Sentence:
-    rows = [(*row[:DEPS], "_", *row[DEPS + 1 :]) for row in sentence.rows if "." not in row[ID]]
-    return replace(sentence, rows=tuple(rows))
+    """What its reader takes (dkpro-core b800fcc, ConllUReader.java): numbers of words alone, and FEATS with a value each."""
+    rows = [_valued(_plain_range(row)) for row in sentence.rows if "." not in row[ID]]
+    return replace(sentence, rows=tuple((*row[:DEPS], "_", *row[DEPS + 1 :]) for row in rows))
+
+
+def _plain_range(row: _Cells) -> _Cells:
+    """The row; of a multiword range ID, FORM and MISC alone, to which its FEATS go."""
+    if "-" not in row[ID]:
+        return row
+    moved = _to_misc(row, lambda attribute: True)
+    return (*moved[: FORM + 1], *["_"] * (MISC - FORM - 1), moved[MISC])
+
+
+def _valued(row: _Cells) -> _Cells:
+    """The row with those FEATS that are no `Name=Value` in MISC."""
+    return _to_misc(row, lambda attribute: not (attribute.partition("=")[0].strip() and attribute.partition("=")[2]))
+
+
+def _to_misc(row: _Cells, goes: Callable[[str], bool]) -> _Cells:
+    """The row with those FEATS in MISC that go there."""
+    feats = [] if row[FEATS] == "_" else row[FEATS].split("|")
+    kept = [attribute for attribute in feats if not goes(attribute)]
+    misc = [] if row[MISC] == "_" else [row[MISC]]
+    misc += [attribute for attribute in feats if attribute and goes(attribute)]
+    return (*row[:FEATS], "|".join(kept) or "_", *row[FEATS + 1 : MISC], "|".join(misc) or "_")
+
+
+def _once(attributes: Iterable[str], separator: str) -> str:
+    """The cell of these attributes without those whose name had a value before."""
+    names, kept = set(), []
+    for attribute in attributes:
+        name, _, value = attribute.partition(separator)
+        if name not in names:
+            kept.append(attribute)
+        if value:
+            names.add(name)
+    return "|".join(kept) or "_"
 
 
 TARGETS: dict[str, Callable[[Sentence, Confident, float], Sentence]] = {
