@@ -28,9 +28,29 @@ def load(kind: type[T], path: Path | str | None = None, *, words: Iterable[str] 
     `path` is a .toml, .yaml or .json file, or the name of a preset of the package. Raises ConfigError that names the file
     and the key for an unknown key (with near ones), a value of the wrong type, a file that cannot be read.
     """
-    values: dict[str, Any] = {} if path is None else _read(Path(path))
+    values: dict[str, Any] = {} if path is None else values_of(path)
     source = str(path) if path is not None else "the settings"
     return changed(from_mapping(kind, values, source=source), words)
+
+
+def values_of(path: Path | str) -> dict[str, Any]:
+    """Returns what a file of settings, or a preset, says, unchecked. Raises ConfigError for one that cannot be read."""
+    path = Path(path)
+    preset = files("sublingual").joinpath(f"resources/presets/{path.name}.toml")
+    if str(path) == path.stem and preset.is_file():
+        return tomllib.loads(preset.read_text(encoding="utf-8"))
+    if path.suffix not in (".toml", ".yaml", ".yml", ".json"):
+        raise ConfigError(
+            f"{path}: settings are a .toml, .yaml or .json file, or one of the presets {', '.join(presets())}"
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = _PARSERS.get(path.suffix, yaml.safe_load)(text)
+    except (OSError, ValueError, yaml.YAMLError) as fault:
+        raise ConfigError(f"{path} cannot be read: {fault}") from fault
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds no keys; write `key = value` lines")
+    return values
 
 
 def changed(settings: T, words: Iterable[str]) -> T:
@@ -127,24 +147,6 @@ def _typed(kind: Any, value: Any, *, where: str) -> Any:
 def _near(key: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(key, list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(known)}"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    preset = files("sublingual").joinpath(f"resources/presets/{path.name}.toml")
-    if str(path) == path.stem and preset.is_file():
-        return tomllib.loads(preset.read_text(encoding="utf-8"))
-    if path.suffix not in (".toml", ".yaml", ".yml", ".json"):
-        raise ConfigError(
-            f"{path}: settings are a .toml, .yaml or .json file, or one of the presets {', '.join(presets())}"
-        )
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = _PARSERS.get(path.suffix, yaml.safe_load)(text)
-    except (OSError, ValueError, yaml.YAMLError) as fault:
-        raise ConfigError(f"{path} cannot be read: {fault}") from fault
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} holds no keys; write `key = value` lines")
-    return values
 
 
 def presets() -> list[str]:

@@ -154,6 +154,8 @@ def test_a_changed_preset_changes_the_keys_of_what_names_it(tmp_path: Path) -> N
     preset.write_text("steps = 3\n")
     chosen = study("smoke", words=(f"meta.config={preset}", "meta.set=[]"))
     old = keys(steps(chosen, ud=None))
+    preset.write_text("# the same\nsteps = 3\n")
+    assert keys(steps(chosen, ud=None)) == old
     preset.write_text("steps = 4\n")
     new = keys(steps(chosen, ud=None))
     changed = {name for name in new if old[name] != new[name]}

@@ -6,13 +6,14 @@ stage 1 -> subnetworks -> (choice of rates ->) systems -> tests, which give reco
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
-from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 
+from sublingual.config import presets, values_of
 from sublingual.data.catalogue import LANGUAGE_CODES, entry_of
 from sublingual.data.treebanks import Split, count, find, treebanks
 from sublingual.errors import ConfigError
@@ -53,9 +54,9 @@ FORMATS = {"csv": "csv", "md": "md", "latex": "tex"}
 class Step:
     """A command that makes files of files.
 
-    inputs, outputs: relative to the study's folder, or absolute (treebanks). refers: the text of what the command names
-    without saying it (presets, the row of a system). seconds: what it will take about, on one thread or GPU. work: the
-    folder in which it can go on where it was stopped. printed: its output is what the command prints.
+    inputs, outputs: relative to the study's folder, or absolute (treebanks). refers: what the presets and the row of a system
+    say that the command names. seconds: what it will take about, on one thread or GPU. work: the folder in which it can go on
+    where it was stopped. printed: its output is what the command prints.
     """
 
     name: str
@@ -455,14 +456,13 @@ def _said(settings: Settings) -> tuple[str, ...]:
 
 
 def _preset(settings: Settings) -> str:
-    """The text of the preset or file that settings name."""
+    """What the preset or file that settings name says, without its comments."""
     if settings.config is None:
         return ""
-    preset = files("sublingual") / "resources" / "presets" / f"{settings.config}.toml"
-    path = preset if preset.is_file() else Path(settings.config)
-    if not path.is_file() or (path != preset and not Path(settings.config).is_absolute()):
+    path = Path(settings.config)
+    if settings.config not in presets() and not (path.is_absolute() and path.is_file()):
         raise ConfigError(f"{settings.config}: neither a preset nor a file of settings with its whole path")
-    return path.read_text(encoding="utf-8")
+    return json.dumps(values_of(settings.config), sort_keys=True, default=str)
 
 
 def _kind(name: str) -> Kind | None:
