@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sublingual.confidence import Confident
-from sublingual.data.blocks import DEPREL, DEPS, FEATS, FORM, HEAD, ID, MISC
+from sublingual.data.blocks import DEPREL, DEPS, FEATS, FORM, HEAD, ID, MISC, comment_key, without_comments
 from sublingual.data.conllu import Sentence
 from sublingual.errors import ConfigError
 
@@ -95,9 +95,9 @@ def _named(sentences: Sequence[Sentence]) -> list[Sentence]:
 def _said(comments: tuple[str, ...], key: str, value: str) -> tuple[str, ...]:
     """The comments with one line for `key`, spaced as it is read everywhere: Arborator-Grew is blind to `#sent_id=1`."""
     line = f"# {key} = {value}"
-    if [comment for comment in comments if _key(comment) == key] == [line]:
+    if [comment for comment in comments if comment_key(comment) == key] == [line]:
         return comments
-    return (*_without(comments, (key,)), line)
+    return (*without_comments(comments, (key,)), line)
 
 
 def _text(sentence: Sentence) -> str:
@@ -110,14 +110,6 @@ def _text(sentence: Sentence) -> str:
         end = int(last or first)
         parts += [row[FORM], "" if "SpaceAfter=No" in row[MISC].split("|") else " "]
     return "".join(parts).rstrip(" ")
-
-
-def _without(comments: Sequence[str], keys: Sequence[str]) -> tuple[str, ...]:
-    return tuple(comment for comment in comments if _key(comment) not in keys)
-
-
-def _key(comment: str) -> str:
-    return comment[1:].partition("=")[0].strip()
 
 
 def _for_ud(sentence: Sentence, one: Confident, doubt: float) -> Sentence:
@@ -140,12 +132,12 @@ def _for_arborator(sentence: Sentence, one: Confident, doubt: float) -> Sentence
         arcs = (arc for arc in row[DEPS].split("|") if arc.partition(":")[0] in nodes and arc.partition(":")[2])
         feats, misc = (_once(row[column].split("|"), "=") for column in (FEATS, MISC))
         rows.append((*row[:FEATS], feats, row[HEAD], row[DEPREL], _once(arcs, ":"), misc))
-    return replace(sentence, comments=_without(comments, _OF_A_TREE_BEFORE), rows=tuple(rows))
+    return replace(sentence, comments=without_comments(comments, _OF_A_TREE_BEFORE), rows=tuple(rows))
 
 
 def _for_conllueditor(sentence: Sentence, one: Confident, doubt: float) -> Sentence:
     """Highlights, and ranges as ConlluEditor 2.33.1 (ConllWord.java) wants them: it refuses FEATS there, `Typo=Yes` too."""
-    comments = _without(sentence.comments, _HIGHLIGHTS)
+    comments = without_comments(sentence.comments, _HIGHLIGHTS)
     for key, doubted in zip(_HIGHLIGHTS, (one.arcs < doubt, one.words < doubt), strict=True):
         if doubted.any():
             comments += (f"# {key} = {' '.join(str(i + 1) for i in np.flatnonzero(doubted))}",)

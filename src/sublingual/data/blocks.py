@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -74,3 +74,13 @@ def comment_value(lines: Sequence[str], key: str) -> str | None:
         if equals and name.strip() == key:
             return value.strip()
     return None
+
+
+def comment_key(line: str) -> str:
+    """Returns what a comment is about: `text` of `# text = Hello`, the whole of one that has no value."""
+    return line[1:].partition("=")[0].strip()
+
+
+def without_comments(lines: Sequence[str], keys: Container[str]) -> tuple[str, ...]:
+    """Returns the comments that are about none of the keys."""
+    return tuple(line for line in lines if comment_key(line) not in keys)

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from threading import Event
 from typing import TypeVar
 
-from sublingual.data.blocks import Heads
+from sublingual.data.blocks import Heads, without_comments
 from sublingual.data.conllu import Sentence, parse_conllu
 from sublingual.data.tags import with_tags
 from sublingual.errors import ConfigError, DataError, EncoderError
@@ -191,8 +191,7 @@ def _conllu(sentences: Sequence[Sentence], offer: Offer) -> str:
     parts = [sentence.to_conllu() for sentence in sentences]
     if parts:
         first = sentences[0]
-        kept = tuple(line for line in first.comments if line[1:].partition("=")[0].strip() not in made)
-        comments = (*(f"# {key} = {value}" for key, value in made.items()), *kept)
+        comments = (*(f"# {key} = {value}" for key, value in made.items()), *without_comments(first.comments, made))
         parts[0] = Sentence(comments, first.rows).to_conllu()
     return "".join(parts)
 
