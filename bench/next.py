@@ -5,8 +5,9 @@
     python bench/next.py report FILE.jsonl
 
 A pool and sentences to score are drawn from a treebank (the pool from dev where there is one, else both from test); no sentence
-with the words of a scored one is in the pool. Each way chooses a batch from what is left of the pool, by the parser adapted to
-all batches before (the first by the parser as it is); then the parser is adapted anew to all that was chosen and scored.
+with the words of a scored one, but for case and digits, is in the pool. Each way chooses a batch from what is left of the pool,
+by the parser adapted to all batches before (the first by the parser as it is); then the parser is adapted anew to all that was
+chosen and scored.
 Batches are 20 sentences (`sentences`), or as many as have the words of 20 average ones (`words`). Ways: `next`; `random`;
 `longest`, the longest sentences first within the same limit of length; by words also `doubt`, next without its diversity.
 One JSON line a way, treebank, seed and measure; what is in the file already is not done again.
@@ -30,7 +31,7 @@ from sublingual.data.conllu import Sentence
 from sublingual.data.treebanks import find
 from sublingual.parsing import Parser
 from sublingual.scoring import score
-from sublingual.selection import Wish, select
+from sublingual.selection import Wish, key_of, select
 
 TREEBANKS = ("UD_Welsh-CCG", "UD_Wolof-WTB", "UD_Vietnamese-VTB", "UD_Kurmanji-MG", "UD_North_Sami-Giella")
 BATCH = 20
@@ -93,11 +94,12 @@ def drawn(name: str, seed: int, *, ud: Path, n_pool: int, n_scored: int) -> tupl
         rest = [dev[i] for i in rng.permutation(len(dev)).tolist()]
     else:
         rest = [test[i] for i in order[n_scored:]]
-    taken = {s.words for s in scored}
+    taken = {key_of(s) for s in scored}
     pool: dict[tuple[str, ...], Sentence] = {}
     for sentence in rest:
-        if sentence.words not in taken:
-            pool.setdefault(sentence.words, sentence)
+        if key_of(sentence) not in taken:
+            pool.setdefault(key_of(sentence), sentence)
+    assert taken.isdisjoint(pool)
     return list(pool.values())[:n_pool], scored
 
 

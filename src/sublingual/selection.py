@@ -114,14 +114,19 @@ def select(pool: Sequence[Confident], wish: Wish, *, annotated: Sequence[Sentenc
     return found, left
 
 
+def key_of(sentence: Sentence) -> tuple[str, ...]:
+    """Returns the words as sentences are compared by them: in small letters, every digit the same."""
+    return tuple("".join("0" if c.isdigit() else c for c in word.casefold()) for word in sentence.words)
+
+
 def _eligible(pool: Sequence[Sentence], wish: Wish, annotated: Sequence[Sentence]) -> tuple[list[int], Left]:
     """The places of the sentences that may be chosen."""
-    known = {_key(sentence) for sentence in annotated}
+    known = {key_of(sentence) for sentence in annotated}
     seen: set[tuple[str, ...]] = set()
     left: Counter[str] = Counter()
     places = []
     for i, sentence in enumerate(pool):
-        key = _key(sentence)
+        key = key_of(sentence)
         if not wish.min_words <= len(sentence.words) <= wish.max_words:
             left["length"] += 1
         elif key in known:
@@ -132,11 +137,6 @@ def _eligible(pool: Sequence[Sentence], wish: Wish, annotated: Sequence[Sentence
             places.append(i)
         seen.add(key)
     return places, Left(left["length"], left["repeated"], left["annotated"])
-
-
-def _key(sentence: Sentence) -> tuple[str, ...]:
-    """The words as they are compared: in small letters, every digit the same."""
-    return tuple("".join("0" if c.isdigit() else c for c in word.casefold()) for word in sentence.words)
 
 
 def _vectors(sentences: Sequence[Sentence]) -> Float[np.ndarray, "sentences features"]:
@@ -153,7 +153,7 @@ def _vectors(sentences: Sequence[Sentence]) -> Float[np.ndarray, "sentences feat
 def _features(sentence: Sentence) -> Iterator[str]:
     """Its forms, and its arcs: the relation, which way it goes, and the relation above."""
     relations = [base_relation(label or "_") for label in sentence.labels]
-    for i, (word, head, relation) in enumerate(zip(_key(sentence), sentence.heads, relations, strict=True)):
+    for i, (word, head, relation) in enumerate(zip(key_of(sentence), sentence.heads, relations, strict=True)):
         yield f"form {word}"
         if head is not None:
             yield f"arc {relation} {'<' if head - 1 < i else '>'} {relations[head - 1] if head else ''}"
