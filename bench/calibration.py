@@ -1,27 +1,35 @@
 """Temperatures of `sublingual.confidence`, fitted on the four validation languages; how well calibrated tests then are.
 
-    python bench/calibration.py MODEL_FOLDER --ud UD_FOLDER [--seeds 1] [--scored 200] [--tests UD_Faroese-OFT ...]
+    python bench/calibration.py run MODEL_FOLDER --ud UD_FOLDER --records FILE.jsonl [--seeds 1] [--scored 200]
+        [--tests UD_Faroese-OFT ...]
+    python bench/calibration.py report FILE.jsonl [--figure FILE.svg]
 
-The parser is adapted to 20 dev sentences of each validation language, and temperatures are fitted to other dev sentences
+`run`: the parser is adapted to 20 dev sentences of each validation language, and temperatures are fitted to other dev sentences
 by the likelihood of their gold heads, and of their gold labels where the head is right, each language weighing the same.
 Then the same on test languages, where nothing is fitted. A word is right in its head, or in head and full label ("both").
-Prints the temperatures; for each language and in the mean the expected calibration error (ten bins) of heads by the
-softmax over a word's heads and by the marginals of the tree distribution, before and after ("/T"); the share of errors
-among the tenth of words most doubted, against chance; and a reliability table.
+One JSON line says the temperatures, and one a treebank, seed and kind how many words fall into each tenth of probability, their
+mean probability, how many are right, and how many errors are among the tenth of words most doubted. Kinds: the softmax over
+a word's heads, the marginals of the tree distribution, and both, each before and after the temperature ("/T").
+
+`report`: expected calibration errors and errors found, by treebank and in the mean; a reliability table and diagram of all
+tests' words together.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
 
 from sublingual.adaptation import adapt
+from sublingual.analysis import plots
 from sublingual.confidence import label_probabilities
 from sublingual.data.conllu import Sentence
 from sublingual.data.support import draw_support
@@ -30,8 +38,18 @@ from sublingual.marginals import marginals
 from sublingual.parsing import Decoded, Parser, decoded
 
 VALIDATION = ("UD_Bulgarian-BTB", "UD_Japanese-GSD", "UD_Telugu-MTG", "UD_Persian-Seraji")
-TESTS = ("UD_Faroese-OFT", "UD_Welsh-CCG", "UD_Wolof-WTB", "UD_Naija-NSC")
+TESTS = (
+    "UD_Faroese-OFT",
+    "UD_Welsh-CCG",
+    "UD_Wolof-WTB",
+    "UD_Naija-NSC",
+    "UD_Tamil-TTB",
+    "UD_Vietnamese-VTB",
+    "UD_Kurmanji-MG",
+    "UD_North_Sami-Giella",
+)
 BINS = 10
+PANELS = {"softmax": "heads, softmax", "marginals": "heads, marginals", "both": "head and label"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +57,7 @@ class Scored:
     """Parsed sentences of one language and support set, with what is right: one entry a word of each run."""
 
     name: str
+    seed: int
     runs: tuple[Decoded, ...]
     heads: tuple[np.ndarray, ...]
     labels: tuple[np.ndarray, ...]
@@ -96,7 +115,7 @@ def scored(parser: Parser, name: str, support: Sequence[Sentence], rest: Sequenc
     golds = [[rest[place] for place in run.places] for run in runs]
     heads = tuple(np.array([head for gold in run for head in gold.heads]) for run in golds)
     labels = tuple(np.array([known.get(str(label), -1) for gold in run for label in gold.labels]) for run in golds)
-    return Scored(name, runs, heads, labels, parser.network.vocabulary.root)
+    return Scored(name, seed, runs, heads, labels, parser.network.vocabulary.root)
 
 
 def validation(parser: Parser, name: str, *, ud: Path, seed: int, n: int) -> Scored:
@@ -137,98 +156,174 @@ def label_loss(sets: Sequence[Scored], t: float) -> float:
     return float(np.mean(means))
 
 
-def calibration_error(probability: np.ndarray, right: np.ndarray) -> float:
-    """Expected calibration error in percent: |share right - mean probability| of each bin, by its words."""
+@dataclass(frozen=True)
+class Bins:
+    """Words by the tenth of probability that they fall into: how many, their mean probability, how many are right."""
+
+    words: tuple[int, ...]
+    mean: tuple[float, ...]
+    right: tuple[int, ...]
+
+
+def binned(probability: np.ndarray, right: np.ndarray) -> Bins:
     place = np.minimum((probability * BINS).astype(int), BINS - 1)
-    gaps = [abs(right[place == b].sum() - probability[place == b].sum()) for b in range(BINS)]
-    return 100 * sum(gaps) / len(right)
+    words, n_right = (np.bincount(place, weights, minlength=BINS).astype(int) for weights in (None, right))
+    means = np.bincount(place, probability, minlength=BINS) / np.maximum(words, 1)
+    return Bins(tuple(words.tolist()), tuple(means.round(4).tolist()), tuple(n_right.tolist()))
 
 
-def errors_found(probability: np.ndarray, right: np.ndarray) -> float:
-    """The share of errors among the tenth of words with the lowest probability, in percent."""
-    return 100 * float((~right[np.argsort(probability, kind="stable")[: len(right) // 10]]).mean())
+def together(several: Sequence[Bins]) -> Bins:
+    words, right = (np.sum([getattr(one, name) for one in several], axis=0) for name in ("words", "right"))
+    total = np.sum([np.multiply(one.words, one.mean) for one in several], axis=0)
+    return Bins(tuple(words.tolist()), tuple((total / np.maximum(words, 1)).tolist()), tuple(right.tolist()))
 
 
-def row(one: Scored, t: dict[str, float]) -> dict[str, float]:
-    right, all_right = one.right, one.all_right
-    heads = one.arcs(by_trees, t["marginals"])
-    both = heads * one.label_probabilities(t["labels"])
-    before = one.arcs(by_trees, 1.0) * one.label_probabilities(1.0)
-    softmax = one.arcs(by_softmax, t["softmax"])
-    return {
-        "UAS": 100 * right.mean(),
-        "LAS": 100 * all_right.mean(),
-        "softmax": calibration_error(one.arcs(by_softmax, 1.0), right),
-        "softmax/T": calibration_error(softmax, right),
-        "marginals": calibration_error(one.arcs(by_trees, 1.0), right),
-        "marginals/T": calibration_error(heads, right),
-        "both": calibration_error(before, all_right),
-        "both/T": calibration_error(both, all_right),
-        "found by softmax": errors_found(softmax, right),
-        "found by marginals": errors_found(heads, right),
-        "chance": 100 * (1 - right.mean()),
-        "found, both": errors_found(both, all_right),
-        "chance, both": 100 * (1 - all_right.mean()),
-    }
+def calibration_error(bins: Bins) -> float:
+    """Expected calibration error in percent: |share right - mean probability| of each bin, by its words."""
+    gaps = np.abs(np.array(bins.right) - np.multiply(bins.words, bins.mean))
+    return 100 * float(gaps.sum()) / sum(bins.words)
 
 
-def reliability(sets: Sequence[Scored], t: dict[str, float]) -> None:
-    """Prints, for each bin of probability, how many words fall into it, their mean probability and the share that is right."""
-    kinds = {
-        "softmax/T": [(one.arcs(by_softmax, t["softmax"]), one.right) for one in sets],
-        "marginals": [(one.arcs(by_trees, 1.0), one.right) for one in sets],
-        "marginals/T": [(one.arcs(by_trees, t["marginals"]), one.right) for one in sets],
-        "both/T": [
-            (one.arcs(by_trees, t["marginals"]) * one.label_probabilities(t["labels"]), one.all_right) for one in sets
-        ],
-    }
-    print("\t".join(["bin", *(f"{kind}: words, mean, right" for kind in kinds)]))
-    for b in range(BINS):
-        cells = []
-        for pairs in kinds.values():
-            probability, right = (np.concatenate(column) for column in zip(*pairs, strict=True))
-            here = np.minimum((probability * BINS).astype(int), BINS - 1) == b
-            means = f" {probability[here].mean():.2f} {right[here].mean():.2f}" if here.any() else ""
-            cells.append(f"{here.sum()}{means}")
-        print("\t".join([f"{b / BINS:.1f}-{(b + 1) / BINS:.1f}", *cells]))
+def errors_found(probability: np.ndarray, right: np.ndarray) -> int:
+    """How many of the tenth of words with the lowest probability are wrong."""
+    return int((~right[np.argsort(probability, kind="stable")[: len(right) // 10]]).sum())
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("model")
-    options.add_argument("--ud", type=Path, required=True)
-    options.add_argument("--seeds", type=int, default=1)
-    options.add_argument("--scored", type=int, default=200)
-    options.add_argument("--tests", nargs="*", default=list(TESTS))
-    options.add_argument("--threads", type=int, default=1)
-    chosen = options.parse_args()
-    torch.set_num_threads(chosen.threads)
-    parser = Parser.from_pretrained(chosen.model)
-    sizes = {"ud": chosen.ud, "n": chosen.scored}
-    dev = [validation(parser, name, seed=seed, **sizes) for name in VALIDATION for seed in range(chosen.seeds)]
-    tests = [test(parser, name, seed=seed, **sizes) for name in chosen.tests for seed in range(chosen.seeds)]
-    report(dev, tests)
+def kinds(one: Scored, t: dict[str, float]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Each word's probability by every kind, and whether it is right."""
+    marginal, hot = one.arcs(by_trees, 1.0), one.arcs(by_trees, t["marginals"])
+    heads = {"softmax": one.arcs(by_softmax, 1.0), "softmax/T": one.arcs(by_softmax, t["softmax"])}
+    heads |= {"marginals": marginal, "marginals/T": hot}
+    both = {"both": marginal * one.label_probabilities(1.0), "both/T": hot * one.label_probabilities(t["labels"])}
+    return {k: (p, one.right) for k, p in heads.items()} | {k: (p, one.all_right) for k, p in both.items()}
 
 
-def report(dev: Sequence[Scored], tests: Sequence[Scored]) -> None:
+def records(role: str, one: Scored, t: dict[str, float]) -> Iterator[dict[str, Any]]:
+    for kind, (probability, right) in kinds(one, t).items():
+        found = {"role": role, "treebank": one.name, "seed": one.seed, "kind": kind}
+        found |= asdict(binned(probability, right))
+        yield found | {"doubted": len(right) // 10, "wrong_of_doubted": errors_found(probability, right)}
+
+
+def run(options: argparse.Namespace) -> None:
+    torch.set_num_threads(options.threads)
+    parser = Parser.from_pretrained(options.model)
+    sizes = {"ud": options.ud, "n": options.scored}
+    seeds = range(options.seeds)
+    dev = [validation(parser, name, seed=seed, **sizes) for name in VALIDATION for seed in seeds]
     t = {
         "marginals": fitted(lambda t: arc_loss(dev, by_trees, t)),
         "softmax": fitted(lambda t: arc_loss(dev, by_softmax, t)),
         "labels": fitted(lambda t: label_loss(dev, t)),
     }
-    print("temperatures", t)
-    for name, how in (("marginals", by_trees), ("softmax", by_softmax)):
-        print(f"NLL of heads, {name}: {arc_loss(dev, how, 1.0):.4f} -> {arc_loss(dev, how, t[name]):.4f}")
-    print(f"NLL of labels: {label_loss(dev, 1.0):.4f} -> {label_loss(dev, t['labels']):.4f}")
-    for title, sets in (("validation", dev), ("test", tests)):
-        rows = [(one.name, row(one, t)) for one in sets]
-        if not rows:
-            continue
-        print("\n" + "\t".join([title, *rows[0][1]]))
-        for name in dict.fromkeys([*(name for name, _ in rows), "mean"]):
-            own = [values for other, values in rows if name in (other, "mean")]
-            print("\t".join([name, *(f"{np.mean([v[key] for v in own]):.1f}" for key in own[0])]), flush=True)
-        reliability(sets, t)
+    losses = {
+        "marginals": [arc_loss(dev, by_trees, 1.0), arc_loss(dev, by_trees, t["marginals"])],
+        "softmax": [arc_loss(dev, by_softmax, 1.0), arc_loss(dev, by_softmax, t["softmax"])],
+        "labels": [label_loss(dev, 1.0), label_loss(dev, t["labels"])],
+    }
+    losses = {name: [round(loss, 4) for loss in pair] for name, pair in losses.items()}
+    found: list[dict[str, Any]] = [{"role": "fit", "temperatures": t, "losses": losses}]
+    found += [record for one in dev for record in records("validation", one, t)]
+    for name in options.tests:
+        for seed in seeds:
+            found += records("test", test(parser, name, seed=seed, **sizes), t)
+            print(name, seed, flush=True)
+    options.records.write_text("".join(json.dumps(record) + "\n" for record in found), encoding="utf-8")
+
+
+def report(options: argparse.Namespace) -> None:
+    fit, *read = [json.loads(line) for line in options.records.read_text(encoding="utf-8").splitlines()]
+    for name, t in fit["temperatures"].items():
+        before, after = fit["losses"][name]
+        print(f"temperature of {name}: {t}; mean negative log-likelihood {before:.4f} -> {after:.4f}")
+    for role in dict.fromkeys(r["role"] for r in read):
+        own = [r for r in read if r["role"] == role]
+        names = list(dict.fromkeys(r["treebank"] for r in own))
+        rows = {name: row([r for r in own if r["treebank"] == name]) for name in names}
+        rows["mean"] = {key: float(np.mean([rows[name][key] for name in names])) for key in rows[names[0]]}
+        print("\n" + "\t".join([role, *rows["mean"]]))
+        for name, cells in rows.items():
+            print("\t".join([name, *(f"{cell:.1f}" for cell in cells.values())]))
+    pooled = by_kind([r for r in read if r["role"] == "test"])
+    print(
+        "\t".join(
+            ["\nall tests", *(f"{kind} ({calibration_error(x):.1f}): words, mean, right" for kind, x in pooled.items())]
+        )
+    )
+    for b in range(BINS):
+        cells = [f"{x.words[b]} {x.mean[b]:.2f} {x.right[b] / max(1, x.words[b]):.2f}" for x in pooled.values()]
+        print("\t".join([f"{b / BINS:.1f}-{(b + 1) / BINS:.1f}", *cells]))
+    if options.figure is not None:
+        plots.save(diagram(pooled), options.figure)
+
+
+def by_kind(own: Sequence[dict[str, Any]]) -> dict[str, Bins]:
+    names = dict.fromkeys(r["kind"] for r in own)
+    bins = [(r["kind"], Bins(*(tuple(r[key]) for key in ("words", "mean", "right")))) for r in own]
+    return {name: together([each for kind, each in bins if kind == name]) for name in names}
+
+
+def row(own: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """A treebank's numbers, all in percent."""
+    bins = by_kind(own)
+    cells = {kind: calibration_error(each) for kind, each in bins.items()}
+    for kind in ("softmax/T", "marginals/T", "both/T"):
+        mine = [r for r in own if r["kind"] == kind]
+        doubted = sum(r["doubted"] for r in mine)
+        cells[f"wrong of doubted, {kind}"] = 100 * sum(r["wrong_of_doubted"] for r in mine) / doubted
+        if kind != "softmax/T":
+            cells["of all" if kind == "marginals/T" else "of all, both"] = 100 - 100 * share_right(bins[kind])
+    return cells
+
+
+def share_right(bins: Bins) -> float:
+    return sum(bins.right) / sum(bins.words)
+
+
+def diagram(pooled: dict[str, Bins]) -> plots.Figure:
+    """How often a word is right by how probable it was said to be, before and after the temperature; below, the words."""
+    with plots.styled():
+        drawn, axes = plots.figure(
+            7.2, 3.4, rows=2, columns=len(PANELS), height_ratios=[3, 1], sharex=True, sharey="row"
+        )
+        for (kind, title), (upper, lower) in zip(PANELS.items(), axes.T, strict=True):
+            upper.plot([0, 1], [0, 1], color=plots.SOFT, linewidth=0.8)
+            for i, (name, what) in enumerate(((kind, "as scored"), (f"{kind}/T", "with the temperature"))):
+                bins = pooled[name]
+                some = [b for b in range(BINS) if bins.words[b] >= 20]
+                points = [bins.mean[b] for b in some], [bins.right[b] / bins.words[b] for b in some]
+                marker = plots.marker_style(i)["marker"]
+                upper.plot(*points, marker=marker, markersize=4, label=what, **plots.line_style(i))
+                left = [(b + 0.06 + 0.44 * i) / BINS for b in range(BINS)]
+                shares = np.array(bins.words) / sum(bins.words)
+                lower.bar(left, shares, width=0.44 / BINS, align="edge", **plots.bar_style(i))
+            before, after = (calibration_error(pooled[name]) for name in (kind, f"{kind}/T"))
+            upper.set_title(f"{title}: ECE {before:.1f} → {after:.1f}")
+            lower.set_xlabel("probability")
+        axes[0, 0].set_ylabel("share that is right")
+        axes[1, 0].set_ylabel("of words")
+        drawn.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=8)
+    return drawn
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = options.add_subparsers(required=True)
+    to_run = commands.add_parser("run")
+    to_run.add_argument("model")
+    to_run.add_argument("--ud", type=Path, required=True)
+    to_run.add_argument("--records", type=Path, required=True)
+    to_run.add_argument("--seeds", type=int, default=1)
+    to_run.add_argument("--scored", type=int, default=200)
+    to_run.add_argument("--tests", nargs="*", default=list(TESTS))
+    to_run.add_argument("--threads", type=int, default=1)
+    to_run.set_defaults(command=run)
+    to_report = commands.add_parser("report")
+    to_report.add_argument("records", type=Path)
+    to_report.add_argument("--figure", type=Path)
+    to_report.set_defaults(command=report)
+    chosen = options.parse_args()
+    chosen.command(chosen)
 
 
 if __name__ == "__main__":
