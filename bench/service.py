@@ -62,6 +62,13 @@ class Server:
         finally:
             connection.close()
 
+    def heard(self, request: Request) -> tuple[int, str, bytes]:
+        """As `send`; status 0 where no answer came."""
+        try:
+            return self.send(request)
+        except (OSError, http.client.HTTPException) as fault:
+            return 0, "", repr(fault).encode()
+
     def ask(self, question: bytes) -> Reply:
         status, _, answer = self.send(Request("", "POST", "/process", question, FORM))
         return status, answer
@@ -146,7 +153,7 @@ def fuzzed(server: Server, sentences: list[Sentence], chosen: argparse.Namespace
     requests = [fuzzer.request() for _ in range(chosen.fuzzed)]
     before = server.memory()
     with ThreadPoolExecutor(16) as clients:
-        found = list(clients.map(server.send, requests))
+        found = list(clients.map(server.heard, requests))
     kinds: dict[str, Counter[int]] = defaultdict(Counter)
     faults = []
     for request, (status, media, answer) in zip(requests, found, strict=True):
