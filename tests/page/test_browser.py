@@ -206,6 +206,7 @@ def test_corrected_sentences_make_a_parser_while_a_bar_runs(page: Any, service: 
     page.js("document.getElementById('new-name').value = 'norsk'; return 0")
     page.js("document.getElementById('language').value = 'Norwegian'; return 0")
     page.js("document.getElementById('steps').value = '40'; return 0")
+    page.click("label[for=shared]")
     page.click("#adapt")
     seen = set()
     while "is ready" not in page.text("#job-result"):
@@ -219,6 +220,7 @@ def test_corrected_sentences_make_a_parser_while_a_bar_runs(page: Any, service: 
 
     adapted = Parser.from_pretrained(service.service.jobs.folder / "norsk")
     assert adapted.about.language == "no"
+    assert adapted.about.settings["adaptation"]["parts"] == "small"
     assert adapted.tagger is not None
     tables = [
         [cell.text for cell in row.find_elements("css selector", "td")] for row in page.all(".comparison tbody tr")
