@@ -4,8 +4,9 @@
 
 Starts `sublingual serve` on a free port of 127.0.0.1. Every different question (one to four sentences of FILE, each model in
 turn) is asked once alone; then `--clients` threads ask `--requests` of them at random, and every answer is compared with the
-one that was given alone. After that `--fuzzed` damaged requests are sent, and each must get an answer of the kinds that the
-service promises. Printed as one JSON object; memory is the server's resident set (VmRSS) in MB. It ends by itself.
+one that was given alone. After that `--fuzzed` damaged requests (`fuzzing.py`) are sent, to every address and in every form,
+and each must get an answer of the kinds that the service promises. Printed as one JSON object; memory is the server's resident
+set (VmRSS) in MB. It ends by itself.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -30,10 +31,10 @@ from statistics import median
 from typing import Any
 from urllib.parse import urlencode
 
+from fuzzing import FORM, Fuzzer, Request, fault_of
+
 from sublingual.data.conllu import Sentence, read_conllu
 
-FORM = "application/x-www-form-urlencoded"
-PROMISED = {200, 400, 404, 405, 408, 503}
 Reply = tuple[int, bytes]
 
 
@@ -50,17 +51,27 @@ class Server:
         assert found is not None
         return round(int(found[1]) / 1024, 1)
 
-    def send(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Reply:
+    def send(self, request: Request) -> tuple[int, str, bytes]:
+        """Status, type and bytes of the answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
+        headers = {"Content-Type": request.content_type} if request.content_type else {}
         try:
-            connection.request(method, path, body, headers or {})
+            connection.request(request.method, request.path, request.body, headers | request.headers)
             answer = connection.getresponse()
-            return answer.status, answer.read()
+            return answer.status, answer.getheader("Content-Type", ""), answer.read()
         finally:
             connection.close()
 
+    def heard(self, request: Request) -> tuple[int, str, bytes]:
+        """As `send`; status 0 where no answer came."""
+        try:
+            return self.send(request)
+        except (OSError, http.client.HTTPException) as fault:
+            return 0, "", repr(fault).encode()
+
     def ask(self, question: bytes) -> Reply:
-        return self.send("POST", "/process", question, {"Content-Type": FORM})
+        status, _, answer = self.send(Request("", "POST", "/process", question, FORM))
+        return status, answer
 
 
 @contextmanager
@@ -136,40 +147,31 @@ def under_load(server: Server, asked: list[tuple[bytes, int]], chosen: argparse.
     }
 
 
-def damaged(rng: random.Random, question: bytes) -> tuple[str, str, bytes, dict[str, str]]:
-    """A request that is wrong in one of several ways, or right by chance."""
-    body = bytearray(question)
-    for _ in range(rng.randrange(1, 6)):
-        at = rng.randrange(len(body))
-        body[at : at + rng.randrange(3)] = bytes(rng.randrange(256) for _ in range(rng.randrange(3)))
-    path = rng.choice(
-        ["/process", "/process", "/process?model=%ff", "/weblicht/parse", "/api/parse", "/api/jobs", "/x"]
-    )
-    kind = rng.choice([FORM, FORM, "multipart/form-data; boundary=b", "application/json", "text/plain", "", "\x07"])
-    if rng.random() < 0.3:
-        pieces = [b'{"data": "', b"1\\ta", b"}", b"[", b'"form": "conllu"', b",", b"--b\r\n", b"\r\n", b"\xff", b"\x00"]
-        body = bytearray(b"".join(rng.choices(pieces, k=rng.randrange(1, 12))))
-    return rng.choice(["POST", "POST", "POST", "GET", "PUT"]), path, bytes(body[:20_000]), {"Content-Type": kind}
-
-
-def fuzzed(server: Server, asked: list[tuple[bytes, int]], chosen: argparse.Namespace) -> dict[str, Any]:
-    rng = random.Random(chosen.seed + 1)
-    short = sorted((question for question, _ in asked), key=len)[:20]
-    requests = [damaged(rng, rng.choice(short)) for _ in range(chosen.fuzzed)]
+def fuzzed(server: Server, sentences: list[Sentence], chosen: argparse.Namespace) -> dict[str, Any]:
+    short = sorted((sentence.to_conllu() for sentence in sentences), key=len)[:20]
+    fuzzer = Fuzzer(random.Random(chosen.seed + 1), short, [Path(model).name for model in chosen.models])
+    requests = [fuzzer.request() for _ in range(chosen.fuzzed)]
     before = server.memory()
     with ThreadPoolExecutor(16) as clients:
-        found = list(clients.map(lambda request: server.send(*request), requests))
-    statuses = Counter(status for status, _ in found)
-    plain = [text for status, text in found if status != 200 and b"Traceback" in text]
-    health = server.send("GET", "/health")
+        found = list(clients.map(server.heard, requests))
+    kinds: dict[str, Counter[int]] = defaultdict(Counter)
+    faults = []
+    for request, (status, media, answer) in zip(requests, found, strict=True):
+        kinds[request.kind][status] += 1
+        if fault := fault_of(request, status, media, answer.decode("utf-8", "replace")):
+            faults.append(f"{request.kind}: {fault}")
     return {
         "requests": len(found),
-        "statuses": {str(status): n for status, n in sorted(statuses.items())},
-        "not_promised": sum(n for status, n in statuses.items() if status not in PROMISED),
-        "tracebacks": len(plain),
-        "healthy_after": health[0] == 200,
+        "statuses": _by_number(Counter(status for status, *_ in found)),
+        "kinds": {kind: _by_number(kinds[kind]) for kind in sorted(kinds)},
+        "faults": faults,
+        "healthy_after": server.send(Request("", "GET", "/health"))[0] == 200,
         "memory_mb": [before, server.memory()],
     }
+
+
+def _by_number(statuses: Counter[int]) -> dict[str, int]:
+    return {str(status): n for status, n in sorted(statuses.items())}
 
 
 def main() -> None:
@@ -183,10 +185,11 @@ def main() -> None:
     options.add_argument("--threads", type=int, default=2)
     options.add_argument("--seed", type=int, default=0)
     chosen = options.parse_args()
-    asked = questions(read_conllu(chosen.file, heads="ignored")[: chosen.sentences], chosen.models)
+    sentences = read_conllu(chosen.file, heads="ignored")[: chosen.sentences]
+    asked = questions(sentences, chosen.models)
     with serving(chosen.models, threads=chosen.threads) as server:
         result = {"models": len(chosen.models), "threads": chosen.threads, "load": under_load(server, asked, chosen)}
-        print(json.dumps({**result, "fuzzed": fuzzed(server, asked, chosen)}, indent=1))
+        print(json.dumps({**result, "fuzzed": fuzzed(server, sentences, chosen)}, indent=1))
 
 
 if __name__ == "__main__":

@@ -222,9 +222,9 @@ def _n_right(gold: Sentence, parsed: HeldOut) -> int:
 def chosen(settings: Sequence[Setting], runs: Runs, *, n_folds: int = NESTED_FOLDS) -> Choice | None:
     """Returns the setting and steps that suit the sentences best, out of those for which the time sufficed.
 
-    The first setting with its first number of steps is the default, which stays unless another is better beyond chance
-    (`estimate.choose`); with two folds, which leave nothing to choose by, it stays. None where the time did not even suffice
-    to cross-validate it. Raises DataError as `cross_validate` does.
+    The first setting with its first number of steps is the default, which stays unless another is better by more
+    than a standard error (`estimate.choose`); with two folds, which leave nothing to choose by, it stays. None where the
+    time did not even suffice to cross-validate it. Raises DataError as `cross_validate` does.
     """
     cut = planned_folds(runs, n_folds=n_folds, repetitions=1)
     table = _Table(len(runs.sentences), cut)

@@ -219,6 +219,10 @@ def test_a_language_that_nobody_knows_needs_one_like_it(
     assert "language: Elfdalish, taken to be like Swedish; nearest training languages: Norwegian 0.9" in ran.err
     assert "(whose subnetworks the parser has)" in ran.err
     assert "subnetwork of no: " in ran.err
+    ran = run(*words, "--like", "Swedish", "--overwrite")
+    assert ran.code == 0, ran.err
+    assert "language: not named, taken to be like Swedish; nearest training languages: Norwegian 0.9" in ran.err
+    assert Parser.from_pretrained(tmp_path / "m").about.language is None
 
 
 def test_the_nearest_languages_subnetwork_is_taken_where_it_is_known(

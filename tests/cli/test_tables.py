@@ -131,6 +131,21 @@ def test_each_form_has_the_same_rows(run: Run, records: Path) -> None:
     assert "one training run of" in plain.err
 
 
+def test_files_have_what_is_printed(run: Run, records: Path, tmp_path: Path) -> None:
+    """One table in several files is drawn from the records once."""
+    forms = {"md": "md", "tsv": "tsv", "csv": "csv", "tex": "latex"}
+    ran = run("table", records, *(word for ending in forms for word in ("--out", tmp_path / f"t.{ending}")))
+    assert (ran.code, ran.out) == (0, "")
+    assert "one training run of" in ran.err
+    for ending, form in forms.items():
+        assert (tmp_path / f"t.{ending}").read_text(encoding="utf-8") == run("table", records, "--format", form).out
+    both = run("table", records, "--out", tmp_path / "t.md", "--json")
+    assert json.loads(both.out)["rows"]
+    ran = run("table", records, "--out", tmp_path / "t.doc")
+    assert (ran.code, ran.last) == (2, "sublingual: t.doc: tables are written as .md, .tsv, .csv, .tex")
+    assert "there is no folder" in run("table", records, "--out", tmp_path / "no" / "t.md").last
+
+
 def test_json_has_rows_groups_and_notes(run: Run, records: Path) -> None:
     found = json.loads(run("table", records, "--by", "treebank", "--json").out)
     assert len(found["rows"]) == 6

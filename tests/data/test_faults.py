@@ -27,7 +27,8 @@ GOOD = (
     "4.1\t_\t_\t_\t_\t_\t_\t_\t_\t_\n"
     "\n"
 )
-EMPTY = "\t_" * 9 + "\n"
+BLANK = "\t_" * 8 + "\n"
+EMPTY = f"\t_{BLANK}"
 MODES: tuple[Heads, ...] = ("gold", "partial", "ignored")
 
 
@@ -145,6 +146,15 @@ WARNINGS = [
     ("non-unix-newline", 3, "\n1-2", "\n1-2", "lines end with CR LF (Windows); read as LF, and written so"),
     ("unicode-normalization", 7, "ir\tVERB", "u\u0308r\tVERB", "not in Unicode's normal form NFC; it is kept as it is"),
     ("invalid-whitespace", 6, "NOUN\t_", "NOUN\ta b", "XPOS 'a b' holds a space; it is kept as it is"),
+    ("invalid-feature", 6, "NOUN\t_\t_", "NOUN\t_\tTypo", "FEATS 'Typo' is no list Name=Value|Name=Value; it is kept"),
+    ("invalid-deps", 6, "obl\t_", "obl\tnsubj", "DEPS 'nsubj' is no list head:relation|head:relation; it is kept"),
+    (
+        "mwt-nonempty-field",
+        3,
+        f"al{BLANK}",
+        f"al{BLANK[:8]}\t3\tcase\t_\t_\n",
+        "the range 1-2 of several words has annotation",
+    ),
     ("leading-whitespace", 6, "mar\tNOUN", " mar\tNOUN", "LEMMA ' mar' starts or ends with a space; it is kept"),
     ("trailing-whitespace", 6, "mar\tmar", "mar\u00a0\tmar", r"FORM 'mar\xa0' starts or ends with a space"),
     ("invisible-form", 6, "mar\tmar", "\u200b\u00ad\tmar", r"FORM '\u200b\xad' has no visible character; an encoder"),

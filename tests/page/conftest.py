@@ -109,6 +109,14 @@ class Page:
         label = self.js("return document.querySelector(`#tree .label[data-word='${arguments[0]}']`).textContent", word)
         return int(head), str(label).rstrip("?")
 
+    def point(self, selector: str) -> tuple[float, float]:
+        """The middle of an element, in the window."""
+        box = self.js(
+            "const r = document.querySelector(arguments[0]).getBoundingClientRect(); return [r.x, r.y, r.width, r.height]",
+            selector,
+        )
+        return box[0] + box[2] / 2, box[1] + box[3] / 2
+
     @property
     def focus(self) -> str:
         """What a screen reader says of the element that has the focus."""
@@ -172,8 +180,25 @@ def model(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def service(serving: Do, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with serving([str(model)], adapts_to=tmp_path_factory.mktemp("adapted")) as running:
+def twelve(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another parser, whose encoder has twelve layers of twelve attention heads as the usual ones have."""
+    from transformers import BertConfig, BertModel
+
+    encoder = Path(shutil.copytree(tiny_encoder, tmp_path_factory.mktemp("encoder") / "twelve"))
+    config = BertConfig.from_pretrained(tiny_encoder, hidden_size=24, num_hidden_layers=12, num_attention_heads=12)
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        BertModel(config).save_pretrained(encoder)
+        network = new_parser(load_encoder(str(encoder)), config=ParserConfig(arc_size=24, label_size=12))
+        gates = {code: (torch.rand(12, 12) > 0.2).float() for code in ("no", "ar", "it", "hi")}
+    folder = tmp_path_factory.mktemp("page") / "twelve"
+    Parser(network, gates["no"], About(language="fo"), gates).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def service(serving: Do, model: Path, twelve: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with serving([str(model), str(twelve)], adapts_to=tmp_path_factory.mktemp("adapted")) as running:
         yield running
 
 

@@ -28,16 +28,15 @@ def arcs(sentence: Sentence) -> list[tuple[int | None, str | None]]:
     return list(zip(sentence.heads, sentence.labels, strict=True))
 
 
-def downloaded(page: Any, button: str) -> list[Sentence]:
-    """What the button would write into a file, read back by us."""
-    page.js(
-        "const real = URL.createObjectURL;"
-        "URL.createObjectURL = (blob) => { blob.text().then((text) => { window.written = text }); return real(blob) };"
-        "window.written = undefined; return 0"
-    )
-    page.click(button)
-    page.until("window.written !== undefined")
-    return parse_conllu(page.js("return window.written"))
+def downloaded(page: Any, folder: Path, name: str, press: Callable[[], None]) -> bytes:
+    """The file of that name that the browser writes into the folder."""
+    page.tab.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})
+    press()
+    deadline = time.monotonic() + 30
+    while not (folder / name).exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return (folder / name).read_bytes()
 
 
 def test_trees_are_the_parsers_and_doubted_arcs_are_marked(page: Any, model: Path) -> None:
@@ -141,6 +140,59 @@ def test_everything_can_be_done_by_keyboard_alone(page: Any, service: Any, model
     assert page.js("return getComputedStyle(document.activeElement).outlineStyle") != "none"
 
 
+def test_files_and_comparison_need_no_mouse(page: Any, twelve: Path, demo: Demo, tmp_path: Path) -> None:
+    sentences = demo("English", 3)
+    path = tmp_path / "mine.conllu"
+    path.write_text("".join(sentence.to_conllu() for sentence in sentences), encoding="utf-8")
+    page.tab.execute_cdp_cmd(
+        "Page.setInterceptFileChooserDialog", {"enabled": True}
+    )  # it is the system's, not the page's
+    page.tab_to("#file")
+    outline = "return getComputedStyle(document.querySelector('label[for=file]')).outlineStyle"
+    assert page.js(outline) != "none"
+    page.keys("ENTER")
+    page.tab.execute_cdp_cmd("DOM.setFileInputFiles", {"files": [str(path)], "backendNodeId": opened_chooser(page)})
+    page.tab.execute_cdp_cmd("Page.setInterceptFileChooserDialog", {"enabled": False})
+    page.until("document.getElementById('text').value.length > 100")
+    page.tab_to("#parse")
+    page.keys("ENTER")
+    page.until("document.querySelectorAll('#list li').length === 3")
+    page.tab_to("#tree [tabindex='0']")
+    page.keys("c")
+
+    page.tab_to("#after")
+    page.keys("twelve")
+    page.tab_to("#compare")
+    page.keys("ENTER")
+    page.until("!document.getElementById('comparison').hidden")
+    page.tab_to("#take")
+    page.keys("ENTER")
+    assert not page.find("#take").is_enabled()
+    other = Parser.from_pretrained(twelve).parse(sentences)
+    taken = [[(str(h), x) for h, x in arcs(sentence)] for sentence in other]
+    assert rows(page, 0) != taken[0]
+    assert [rows(page, i) for i in (1, 2)] == taken[1:]
+
+    page.tab_to("#download")
+    found = parse_conllu(downloaded(page, tmp_path, "trees.conllu", lambda: page.keys("ENTER")).decode("utf-8"))
+    assert [sentence.comments for sentence in found] == [sentence.comments for sentence in sentences]
+    assert [arcs(sentence) for sentence in found[1:]] == [arcs(sentence) for sentence in other[1:]]
+    page.tab_to("#download-checked")
+    checked = downloaded(page, tmp_path, "checked.conllu", lambda: page.keys("ENTER"))
+    assert parse_conllu(checked.decode("utf-8")) == found[:1]
+
+
+def opened_chooser(page: Any) -> int:
+    """The file input for which the browser would open the system's dialog now."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        messages = [json.loads(entry["message"])["message"] for entry in page.tab.get_log("performance")]
+        for message in messages:
+            if message["method"] == "Page.fileChooserOpened":
+                return int(message["params"]["backendNodeId"])
+    raise AssertionError("no dialog was opened")
+
+
 def test_corrected_sentences_make_a_parser_while_a_bar_runs(page: Any, service: Any, model: Path, demo: Demo) -> None:
     known, new = demo("Norwegian", 6), demo("Norwegian", 9)[6:]
     page.fill("".join(s.to_conllu() for s in known))
@@ -154,6 +206,7 @@ def test_corrected_sentences_make_a_parser_while_a_bar_runs(page: Any, service: 
     page.js("document.getElementById('new-name').value = 'norsk'; return 0")
     page.js("document.getElementById('language').value = 'Norwegian'; return 0")
     page.js("document.getElementById('steps').value = '40'; return 0")
+    page.click("label[for=shared]")
     page.click("#adapt")
     seen = set()
     while "is ready" not in page.text("#job-result"):
@@ -167,6 +220,7 @@ def test_corrected_sentences_make_a_parser_while_a_bar_runs(page: Any, service: 
 
     adapted = Parser.from_pretrained(service.service.jobs.folder / "norsk")
     assert adapted.about.language == "no"
+    assert adapted.about.settings["adaptation"]["parts"] == "small"
     assert adapted.tagger is not None
     tables = [
         [cell.text for cell in row.find_elements("css selector", "td")] for row in page.all(".comparison tbody tr")
@@ -191,19 +245,50 @@ def test_corrected_sentences_make_a_parser_while_a_bar_runs(page: Any, service: 
     assert [rows(page, i) for i in range(6, 9)] != before
 
 
-def test_what_was_uploaded_comes_back_byte_for_byte(page: Any, demo: Demo, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ends", ["\n", "\r\n"], ids=["LF", "CR LF"])
+def test_what_was_uploaded_comes_back_byte_for_byte_but_for_line_ends(
+    page: Any, demo: Demo, tmp_path: Path, ends: str
+) -> None:
     sentences = [s for language in ("English", "Arabic", "Hindi", "Italian", "Turkish") for s in demo(language, 12)]
-    path = tmp_path / "trees.conllu"
-    path.write_text("".join(s.to_conllu() for s in sentences), encoding="utf-8")
+    raw = "".join(s.to_conllu() for s in sentences).encode("utf-8")
+    path = tmp_path / "mine.conllu"
+    path.write_bytes(raw.replace(b"\n", ends.encode()))
     page.find("#file").send_keys(str(path))
     page.until("document.getElementById('text').value.length > 100")
     assert page.find("#keep-line").is_displayed()
     page.click("#keep")
     page.click("#parse")
     page.until(f"document.querySelectorAll('#list li').length === {len(sentences)}")
-    assert downloaded(page, "#download") == sentences
+    assert downloaded(page, tmp_path, "trees.conllu", lambda: page.click("#download")) == raw
     page.click("#checked")
-    assert downloaded(page, "#download-checked") == sentences[1:]
+    left = downloaded(page, tmp_path, "checked.conllu", lambda: page.click("#download-checked"))
+    assert left == raw[len(sentences[0].to_conllu().encode("utf-8")) :]
+
+
+def test_a_file_that_is_not_utf8_is_refused(page: Any, tmp_path: Path) -> None:
+    path = tmp_path / "latin.txt"
+    path.write_bytes("Elle dort déjà.".encode("latin-1"))
+    page.find("#file").send_keys(str(path))
+    deadline = time.monotonic() + 30
+    while not page.text("#message"):
+        assert time.monotonic() < deadline
+    assert page.text("#message") == "latin.txt is not in UTF-8: convert it, e.g. iconv -f latin1 -t utf-8."
+    assert page.js("document.getElementById('text').value") == ""
+    path.write_text("Elle dort déjà.", encoding="utf-8")
+    page.find("#file").send_keys(str(path))
+    page.js("document.getElementById('message').textContent = ''; return 0")
+    page.until("document.getElementById('text').value === 'Elle dort déjà.'")
+    assert not page.find("#message").is_displayed()
+
+
+def test_a_file_can_be_dropped_on_the_text(page: Any, tmp_path: Path) -> None:
+    path = tmp_path / "vårt.txt"
+    path.write_text("Vårt hus.", encoding="utf-8")
+    x, y = page.point("#text")
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        page.tab.execute_cdp_cmd("Input.dispatchDragEvent", {"type": kind, "x": x, "y": y, "data": data})
+    page.until("document.getElementById('text').value === 'Vårt hus.'")
 
 
 def test_work_is_there_again_after_a_reload(page: Any) -> None:

@@ -1,14 +1,16 @@
-"""Where arcs, labels and words stand, by the browser's own measure: nothing of a projective tree meets anything else."""
+"""Where arcs, labels, words and maps stand, by the browser's own measure: nothing of a projective tree meets anything else."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sublingual.data.conllu import Sentence
+from sublingual.parsing import Parser
 
 Boxes = list[tuple[str, float, float, float, float]]
 
@@ -24,6 +26,33 @@ def boxes(page: Any, selector: str) -> Boxes:
 
 def meet(a: tuple[Any, ...], b: tuple[Any, ...], slack: float = 1.0) -> bool:
     return bool(a[1] < b[2] - slack and b[1] < a[2] - slack and a[3] < b[4] - slack and b[3] < a[4] - slack)
+
+
+def within(inner: tuple[Any, ...], outer: tuple[Any, ...]) -> bool:
+    return bool(outer[1] <= inner[1] and inner[2] <= outer[2] and outer[3] <= inner[3] and inner[4] <= outer[4])
+
+
+@pytest.mark.parametrize("width", [1300, 380])
+def test_maps_of_twelve_layers_fit_and_nothing_in_them_meets(page: Any, twelve: Path, width: int) -> None:
+    page.tab.set_window_size(width, 900)
+    page.find("#model option[value='twelve']").click()
+    page.until("document.querySelectorAll('.map .gate').length === 4 * 144")
+    gates = Parser.from_pretrained(twelve).gates
+    assert gates is not None
+    shown = page.js(
+        "return [...document.querySelector('.map').querySelectorAll('.gate')].map((e) => +e.getAttribute('fill-opacity'))"
+    )
+    assert shown == gates.flatten().tolist()
+    section, figures, drawings = (boxes(page, part) for part in ("#subnetwork-section", ".map", ".map svg"))
+    assert [pair for pair in combinations(figures, 2) if meet(*pair, slack=0)] == []
+    for i, (figure, drawing) in enumerate(zip(figures, drawings, strict=True), 1):
+        assert within(figure, section[0])
+        assert within(drawing, figure)
+        parts = boxes(page, f".map:nth-child({i}) :is(.gate, .number, figcaption > *)")
+        assert len(parts) >= 144 + 24 + 2
+        assert [part for part in parts if not within(part, figure)] == []
+        assert [pair for pair in combinations(parts, 2) if meet(*pair, slack=0.2)] == []
+    assert page.js("document.documentElement.scrollWidth <= innerWidth")
 
 
 @pytest.mark.parametrize("language", ["English", "Arabic", "Hindi", "Turkish"])

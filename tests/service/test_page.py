@@ -133,6 +133,18 @@ def test_adapted_model_is_the_one_that_adapt_makes_and_joins_the_shelf(
     assert client.post("/process", data="a", input="horizontal", parser="", model="fo-2").status == 200
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_shared_encoder_changes_its_biases_and_norms_alone(
+    adapting: Any, folders: dict[str, Path], demo: Callable[..., list[Sentence]], shared: bool
+) -> None:
+    asked = {"data": annotated(demo), "name": "new", "steps": 2, "shared": shared}
+    now = finished(adapting.client, adapting.client.ask("/api/jobs", asked).json["id"])
+    assert (now["state"], now["fault"]) == ("done", "")
+    base, found = (Parser.from_pretrained(at).network.encoder for at in (folders["en"], now["result"]["folder"]))
+    changed = [a.ndim for a, b in zip(base.parameters(), found.parameters(), strict=True) if not torch.equal(a, b)]
+    assert set(changed) == ({1} if shared else {1, 2})
+
+
 @pytest.mark.parametrize(
     ("language", "subnetwork", "in_full"), [("Faroese", "no", False), ("qhe", None, True), ("", None, True)]
 )

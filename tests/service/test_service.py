@@ -384,6 +384,14 @@ def test_slow_requests_are_cut_off(serve: Serve) -> None:
 def test_broken_http_is_refused(served: Any) -> None:
     for raw in (b"\x16\x03\x01\x00\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 100_000):
         assert exchange(served.client.port, raw).startswith("HTTP/1.1 400")
+    chunked = b"POST /process HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nno length\r\n"
+    assert exchange(served.client.port, chunked).startswith("HTTP/1.1 400")
+    assert served.client.get("/health").status == 200
+
+
+def test_who_sends_too_long_an_address_hears_the_answer(served: Any) -> None:
+    reply = served.client.get("/process", data="x" * (8 << 20))
+    assert (reply.status, reply.text) == (400, "Invalid HTTP request received.\n")
     assert served.client.get("/health").status == 200
 
 

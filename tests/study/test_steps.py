@@ -58,11 +58,11 @@ def test_smoke_has_the_way_of_the_paper() -> None:
     tested = found["test-nonep-static-0-others"]
     assert tested.inputs == ("models/nonep-static-0", "choices/nonep-adapt.json")
     assert tested.outputs == ("records/nonep-static-0/others.jsonl",)
-    assert set(tested.outputs) <= set(found["table-system-csv"].inputs)
-    assert "records/nonep-static-0/others-random.jsonl" in found["table-ablation-csv"].inputs
-    assert "records/nonep-static-0/others-random.jsonl" not in found["table-system-csv"].inputs
-    assert "models/meta-full-0.run/conflicts.json" in found["table-conflict-csv"].inputs
-    assert "figure-curve-svg" not in found
+    assert set(tested.outputs) <= set(found["table-system"].inputs)
+    assert "records/nonep-static-0/others-random.jsonl" in found["table-ablation"].inputs
+    assert "records/nonep-static-0/others-random.jsonl" not in found["table-system"].inputs
+    assert "models/meta-full-0.run/conflicts.json" in found["table-conflict"].inputs
+    assert "figure-curve" not in found
 
 
 def test_the_paper_finds_28_subnetworks_and_tests_86_treebanks_with_each_parser() -> None:
@@ -145,8 +145,8 @@ def test_a_changed_setting_changes_the_keys_of_what_depends_on_it_alone() -> Non
 def test_tables_change_with_what_they_are_made_of() -> None:
     old, new = (keys(steps(study("smoke", words=words), ud=None)) for words in ((), ("meta.set=[steps=3]",)))
     changed = {name for name in new if old[name] != new[name]}
-    assert {"table-system-csv", "table-conflict-md", "figure-changes-svg", "report"} <= changed
-    assert not {"table-data-csv", "figure-overlap-svg"} & changed
+    assert {"table-system", "table-conflict", "figure-changes", "report"} <= changed
+    assert not {"table-data", "figure-overlap"} & changed
 
 
 def test_a_changed_preset_changes_the_keys_of_what_names_it(tmp_path: Path) -> None:
@@ -179,8 +179,8 @@ def test_udify_s_place_is_one_training_on_all_treebanks_beside_the_others() -> N
     tested = found["test-udify-0-others"]
     assert "--system udify" in " ".join(tested.command)
     assert tested.inputs[0] == "models/udify-0"
-    assert tested.outputs[0] in found["table-system-csv"].inputs
-    assert tested.outputs[0] not in found["table-label-csv"].inputs
+    assert tested.outputs[0] in found["table-system"].inputs
+    assert tested.outputs[0] not in found["table-label"].inputs
     planned = {step.name: step for step in steps(study("smoke", words=words), ud=None)}
     assert "udify-0 UD_English-Demo UD_Hindi-Demo UD_Norwegian-Demo --dev" in " ".join(planned["udify-0"].command)
     assert "train models/udify-0 UD_English-EWT UD_Arabic-PADT UD_Czech-PDT" in " ".join(
@@ -197,8 +197,8 @@ def test_supports_of_several_sizes_share_a_reserve() -> None:
     found = {step.name: step for step in steps(chosen, ud=None)}
     command = " ".join(found["test-nonep-full-0-others-5"].command)
     assert "-n 5 --reserve 10 --seeds 2 --first-seed 0" in command
-    assert "records/nonep-full-0/others-5.jsonl" in found["figure-curve-svg"].inputs
-    assert "records/nonep-full-0/others-5.jsonl" not in found["table-ablation-csv"].inputs
+    assert "records/nonep-full-0/others-5.jsonl" in found["figure-curve"].inputs
+    assert "records/nonep-full-0/others-5.jsonl" not in found["table-ablation"].inputs
 
 
 def test_a_curve_s_usual_size_is_no_test_of_the_main_group() -> None:
@@ -230,8 +230,8 @@ def test_what_cannot_be_planned_is_refused(words: tuple[str, ...], error: type[E
 def test_tables_and_figures_are_of_what_there_is() -> None:
     """A figure of controls needs controls, a correlation four treebanks, the paper's rows treebanks of the paper."""
     smoke, small = by_name("smoke"), by_name("small")
-    assert "figure-masks-svg" in smoke
-    assert "figure-changes-svg" in smoke
-    assert not {"figure-factors-svg", "table-paper-csv", "figure-curve-svg"} & set(smoke)
-    assert any("udify" in path for path in small["table-treebank-csv"].inputs)
-    assert {"figure-factors-svg", "table-paper-csv", "figure-curve-svg", "figure-masks-svg"} <= set(small)
+    assert "figure-masks" in smoke
+    assert "figure-changes" in smoke
+    assert not {"figure-factors", "table-paper", "figure-curve"} & set(smoke)
+    assert any("udify" in path for path in small["table-treebank"].inputs)
+    assert {"figure-factors", "table-paper", "figure-curve", "figure-masks"} <= set(small)

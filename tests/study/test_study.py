@@ -47,7 +47,7 @@ def records(folder: Path) -> dict[str, list[Any]]:
     }
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_the_smoke_scale_goes_from_treebanks_to_the_report(tmp_path: Path) -> None:
     out = tmp_path / "smoke"

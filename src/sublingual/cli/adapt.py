@@ -118,7 +118,7 @@ def adapt(
     settings.from_mapping(AdaptConfig, changes, source="the options")  # what cannot be is refused before any work
     bases = {name: Parser.from_pretrained(name, device=where) for name in model or ()}
     transferring = dict.fromkeys(code for base in bases.values() for code in base.subnetworks)
-    near = _say_language(similar, instead_of=lang if like else None, among=[*transferring])
+    near = _say_language(similar, instead_of=(lang or "not named") if like else None, among=[*transferring])
     if not bases:
         bases = {"base": base_parser(encoder, ud, device=device, yes=yes)}
     _say_bases(bases)

@@ -158,7 +158,8 @@ def _chosen(ways: Sequence[Setting], runs: Runs, limit: float) -> Plan:
         f"chosen out of {len(choice.options)}: {option.name} (LAS {option.las:.1f} in cross-validation; the default "
         f"{default.las:.1f})"
         if option is not default
-        else f"of {len(choice.options)} ways to adapt none was better than the default beyond chance: {option.name}"
+        else f"of {len(choice.options)} ways to adapt none was better than the default by more than a standard error: "
+        f"{option.name}"
     )
     if choice.n_left_out:
         said.append(f"{choice.n_left_out} of {len(ways)} settings were not tried: {limit:g} minutes were up")

@@ -28,22 +28,29 @@ def figure(
         list[Path] | None,
         typer.Argument(help="Files of records, of `data facts`, of subnetworks."),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="File to write, .svg or .pdf.")] = Path("figure.svg"),
+    outs: Annotated[
+        list[Path] | None,
+        typer.Option("--out", help="File to write, .svg or .pdf (default: figure.svg); may be repeated."),
+    ] = None,
     base: Base = "full",
     paper: Paper = False,
     resamples: Resamples = 2000,
     seed: Seed = 0,
 ) -> None:
     """Draw a figure of the paper, or one of ours, from records."""
-    refuse_unwritable(out)
+    files = outs or [Path("figure.svg")]
+    for out in files:
+        refuse_unwritable(out)
     _need_matplotlib()
     from sublingual.analysis.figures import kind_of
     from sublingual.analysis.plots import save
 
     kind = kind_of(name)
     results = Results(material_of(records or [], paper), base, seed=seed, n_resamples=resamples)
-    save(kind.draw(results), out)
-    say(f"{kind.title}: {out}")
+    drawn = kind.draw(results)
+    for out in files:
+        save(drawn, out)
+        say(f"{kind.title}: {out}")
 
 
 def report(

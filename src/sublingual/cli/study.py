@@ -120,7 +120,7 @@ def _by_hand(todo: Sequence[Step]) -> Iterator[str]:
     if todo:
         yield shlex.join(["mkdir", "-p", *folders])
     for step in todo:
-        yield shlex.join(["sublingual", *step.command]) + (f" > {step.outputs[0]}" if step.printed else "")
+        yield shlex.join(["sublingual", *step.command])
 
 
 def _folder(out: Path | None, scale: str) -> Path:

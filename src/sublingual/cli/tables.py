@@ -33,8 +33,9 @@ from sublingual.analysis.stage2_sheets import (
 from sublingual.analysis.system_sheets import system_rows, system_sheet
 from sublingual.analysis.tables import system_table, treebank_table
 from sublingual.analysis.treebank_sheets import treebank_rows, treebank_sheet, treebank_summary
-from sublingual.cli.common import Json, Seed, say, table
+from sublingual.cli.common import Json, Seed, refuse_unwritable, say, table
 from sublingual.data.embedded import WARNING, has_embedded
+from sublingual.data.textfiles import write_text
 from sublingual.errors import ConfigError
 
 
@@ -63,6 +64,8 @@ class Format(StrEnum):
     latex = "latex"
 
 
+_ENDINGS = {".md": Format.md, ".tsv": Format.tsv, ".csv": Format.csv, ".tex": Format.latex}
+
 Made = tuple[Sheet, list[Plain], dict[str, Any]]
 """A table for readers, its plain rows, and what else programs get."""
 
@@ -89,6 +92,10 @@ def tables(
     form: Annotated[
         Format | None, typer.Option("--format", help="Default: drawn for a terminal, tab-separated for a pipe.")
     ] = None,
+    outs: Annotated[
+        list[Path] | None,
+        typer.Option("--out", help=f"File to write: {', '.join(_ENDINGS)}; may be repeated."),
+    ] = None,
     paper: Annotated[
         bool, typer.Option("--paper", help="The rows that the paper prints, in place of records.")
     ] = False,
@@ -101,6 +108,9 @@ def tables(
     """Make the tables of the paper from records: systems, treebanks, labels, gradients, controls, data."""
     if as_json and form is not None:
         raise ConfigError(f"--json and --format {form}: give one of them")
+    for out in outs or ():
+        _refuse_ending(out)
+        refuse_unwritable(out)
     material = material_of(records or [], paper)
     material = _selected(material, systems=systems or (), treebanks=treebanks or ())
     results = Results(material, base, seed=seed, n_resamples=resamples)
@@ -111,10 +121,19 @@ def tables(
         sheet = replace(sheet, notes=(*sheet.notes, *_on_print(material)))
     if has_embedded(run.treebank for run in [*material.runs, *material.own]):
         sheet = replace(sheet, notes=(*sheet.notes, WARNING))
+    for out in outs or ():
+        write_text([_text(sheet, rows, _ENDINGS[out.suffix.lower()])], out)
     if as_json:
         print(json.dumps({"rows": rows, **more, "notes": sheet.notes}, ensure_ascii=False))
+    elif form is not None or not outs:
+        _show(sheet, rows, form)
     else:
-        _show(sheet, form, csv_text=as_csv(rows))
+        _say_notes(sheet)
+
+
+def _refuse_ending(out: Path) -> None:
+    if out.suffix.lower() not in _ENDINGS:
+        raise ConfigError(f"{out.name}: tables are written as {', '.join(_ENDINGS)}")
 
 
 def material_of(records: Sequence[Path], paper: bool) -> Material:
@@ -238,13 +257,20 @@ def _on_print(material: Material) -> tuple[str, ...]:
     return "the paper's scores are means of five seeds", *(f"printed otherwise: {cell}" for cell in cells)
 
 
-def _show(sheet: Sheet, form: Format | None, *, csv_text: str) -> None:
-    if form is Format.csv:
-        print(csv_text, end="")
-    elif form is not None:
-        print(RENDERERS[form](sheet), end="")
-        return
-    else:
+def _text(sheet: Sheet, rows: Sequence[Plain], form: Format) -> str:
+    return as_csv(rows) if form is Format.csv else RENDERERS[form](sheet)
+
+
+def _show(sheet: Sheet, rows: Sequence[Plain], form: Format | None) -> None:
+    if form is None:
         table(sheet.columns, sheet.rows)
+    else:
+        print(_text(sheet, rows, form), end="")
+    if form in (None, Format.csv):
+        _say_notes(sheet)
+
+
+def _say_notes(sheet: Sheet) -> None:
+    """What the table's text has below it, but for plain numbers and a terminal."""
     for note in sheet.notes:
         say(note)

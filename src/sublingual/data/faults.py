@@ -33,6 +33,8 @@ __all__ = ["MAX_SHOWN", "Fault", "check", "check_text", "report"]
 
 MAX_SHOWN = 20  # of each kind, as udvalidate
 
+_FEATS = re.compile(r"_|[^=|]+=[^=|]+(\|[^=|]+=[^=|]+)*")
+_DEPS = re.compile(r"_|[0-9]+(\.[0-9]+)?:[^|]+(\|[0-9]+(\.[0-9]+)?:[^|]+)*")
 _LABEL = re.compile(r"[a-z]+(:[a-z]+)?(@[a-z]+)?")
 _INVISIBLE = {"Cc", "Cf", "Cn", "Co", "Zl", "Zp", "Zs"}
 
@@ -147,6 +149,19 @@ def _cell_warnings(block: Block, index: int, row: Sequence[str]) -> Iterator[Fau
             id = "leading-whitespace" if cell[0].isspace() else "trailing-whitespace"
             message = f"{COLUMNS[column]} {show(cell)} starts or ends with a space; it is kept as it is"
             yield block.fault(index, id, message, severity="warning")
+    if row[FEATS] and not _FEATS.fullmatch(row[FEATS]):
+        message = (
+            f"FEATS {show(row[FEATS])} is no list Name=Value|Name=Value; it is kept, but annotation tools refuse it"
+        )
+        yield block.fault(index, "invalid-feature", message, severity="warning")
+    if row[DEPS] and not _DEPS.fullmatch(row[DEPS]):
+        message = (
+            f"DEPS {show(row[DEPS])} is no list head:relation|head:relation; it is kept, but annotation tools refuse it"
+        )
+        yield block.fault(index, "invalid-deps", message, severity="warning")
+    if "-" in row[ID] and any(row[column] not in ("_", "") for column in (UPOS, HEAD, DEPREL, DEPS)):
+        message = f"the range {row[ID]} of several words has annotation of its own; it is kept as it is and not read"
+        yield block.fault(index, "mwt-nonempty-field", message, severity="warning")
     if row[FORM] and all(unicodedata.category(character) in _INVISIBLE for character in row[FORM]):
         message = f"FORM {ascii(row[FORM])[:40]} has no visible character; an encoder sees nothing of it"
         yield block.fault(index, "invisible-form", message, severity="warning")

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import torch
 
-from sublingual.adaptation import Adapted, adapt, config_for
+from sublingual.adaptation import SHARED, Adapted, adapt, config_for
 from sublingual.data.conllu import Sentence
 from sublingual.errors import LanguageError, SublingualError
 from sublingual.languages import Language
@@ -37,13 +37,17 @@ _RETRY_AFTER = 30  # seconds
 
 @dataclass(frozen=True)
 class Order:
-    """What to adapt: the model, the annotated sentences, the new model's name, its language (if known), gradient steps."""
+    """What to adapt: the model, the annotated sentences, the new model's name, its language (if known), gradient steps.
+
+    shared: of the encoder its biases and norms alone, so that the service holds the rest once for all such models.
+    """
 
     offer: Offer
     sentences: Sequence[Sentence]
     name: str
     language: Language | None
     steps: int
+    shared: bool = False
     seed: int = 0
 
 
@@ -167,7 +171,7 @@ class Jobs:
             job.tell_(step=step, loss=round(loss, 4))
 
         found = _nearest(base, order.language)
-        config = replace(config_for(base), steps=order.steps)
+        config = replace(config_for(base), steps=order.steps, **(SHARED if order.shared else {}))
         adapted = adapt(
             base,
             order.sentences,

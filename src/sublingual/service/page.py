@@ -67,6 +67,7 @@ class Adaptation(_Strict):
     model: str = ""
     language: str = ""
     steps: int = Field(20, ge=1, le=200)
+    shared: bool = False
 
 
 Wanted = TypeVar("Wanted", bound=_Strict)
@@ -134,7 +135,7 @@ class Page:
         if any(offered.name == wanted.name for offered in self._house.offers.models):
             raise RefusedError(f"There is a model '{wanted.name[:100]}' already. Choose another name.")
         language = _language(wanted.language or offer.language)
-        now = self._jobs.submit(Order(offer, sentences, wanted.name, language, wanted.steps))
+        now = self._jobs.submit(Order(offer, sentences, wanted.name, language, wanted.steps, wanted.shared))
         return JSONResponse(asdict(now), 202, headers={"Location": f"/api/jobs/{now.id}"})
 
     async def job(self, request: Request) -> Response:

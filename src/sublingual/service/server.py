@@ -17,7 +17,12 @@ from sublingual.service.limits import Limits
 
 _GRACE = 30  # seconds that open requests get after SIGTERM
 _KEEP_ALIVE = 5  # seconds that an idle connection stays open
+_LINGER = 5  # seconds that a client may still send in after it was refused
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
+_REFUSAL = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%b\n"
+)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -47,10 +52,29 @@ def server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
+class _Patient(H11Protocol):
+    """uvicorn's protocol, but what is no HTTP, or too long a head, may be sent to its end: who is cut off hears no answer."""
+
+    _refused = False
+
+    def data_received(self, data: bytes) -> None:
+        if not self._refused:
+            super().data_received(data)
+
+    def send_400_response(self, msg: str) -> None:
+        self._refused = True
+        self.transport.write(_REFUSAL % (len(msg) + 1, msg.encode("ascii")))
+        self.transport.write_eof()
+        self.loop.call_later(_LINGER, self.transport.close)
+        if self.cycle is not None:  # it was broken in its body: nobody waits for the answer any more
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+
+
 def _protocol(seconds: float) -> type[asyncio.Protocol]:
     """uvicorn's protocol, but a request's head must have come in within the seconds, and may hold raw UTF-8."""
 
-    class Protocol(H11Protocol):
+    class Protocol(_Patient):
         _timer: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:

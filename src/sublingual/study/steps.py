@@ -47,7 +47,7 @@ FIGURES = {
     "overlap": ("heads",),
     "curve": ("curve",),
 }
-FORMATS = {"csv": "csv", "md": "md", "latex": "tex"}
+TABLE_FORMATS, FIGURE_FORMATS = ("csv", "md", "tex"), ("svg", "pdf")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Step:
 
     inputs, outputs: relative to the study's folder, or absolute (treebanks). refers: what the presets and the row of a system
     say that the command names. seconds: what it will take about, on one thread or GPU. work: the folder in which it can go on
-    where it was stopped. printed: its output is what the command prints.
+    where it was stopped.
     """
 
     name: str
@@ -67,7 +67,6 @@ class Step:
     refers: str = ""
     seconds: float = 1.0
     work: str | None = None
-    printed: bool = False
 
     @property
     def log(self) -> str:
@@ -300,7 +299,7 @@ class _Graph:
         said, inputs = _said(loop), tuple[str, ...]()
         if choice.after is not None:
             said, inputs = ("--config", f"choices/{choice.after}.json"), (f"choices/{choice.after}.json",)
-        said = (*said, *(part for word in words for part in ("--set", f"{choice.rates}.{word}")))
+        said = (*said, *_named("--set", [f"{choice.rates}.{word}" for word in words]))
         model = f"point-{name}-{i}"
         yield self.stage2(choice.trains, model, 0, said, inputs, _preset(loop))
         adapt = (*loop.adapt, *(words if choice.adapts else ()))
@@ -393,16 +392,17 @@ class _Graph:
         )
         files = self.results()
         for by, names in TABLES.items():
-            found = tuple(dict.fromkeys(path for name in names for path in files[name]))
-            for form, ending in FORMATS.items() if files[names[0]] else ():
-                command = ("table", *found, "--by", by, "--base", "full", "--format", form)
-                yield Step(f"table-{by}-{form}", "table", command, found, (f"tables/{by}.{ending}",), printed=True)
+            if files[names[0]]:
+                found = tuple(dict.fromkeys(path for name in names for path in files[name]))
+                outs = tuple(f"tables/{by}.{ending}" for ending in TABLE_FORMATS)
+                command = ("table", *found, "--by", by, "--base", "full", *_named("--out", outs))
+                yield Step(f"table-{by}", "table", command, found, outs)
         for figure, names in FIGURES.items():
-            found = tuple(dict.fromkeys(path for name in names for path in files[name]))
-            for ending in ("svg", "pdf") if files[names[0]] else ():
-                out = f"figures/{figure}.{ending}"
+            if files[names[0]]:
+                found = tuple(dict.fromkeys(path for name in names for path in files[name]))
+                outs = tuple(f"figures/{figure}.{ending}" for ending in FIGURE_FORMATS)
                 yield Step(
-                    f"figure-{figure}-{ending}", "figure", ("figure", figure, *found, "--out", out), found, (out,)
+                    f"figure-{figure}", "figure", ("figure", figure, *found, *_named("--out", outs)), found, outs
                 )
         found = tuple(dict.fromkeys(path for each in files.values() for path in each))
         yield Step("report", "report", ("report", *found, PAGE), found, (PAGE,))
@@ -452,7 +452,12 @@ def _row(name: str) -> System:
 
 def _said(settings: Settings) -> tuple[str, ...]:
     config = () if settings.config is None else ("--config", settings.config)
-    return (*config, *(part for word in settings.set for part in ("--set", word)))
+    return (*config, *_named("--set", settings.set))
+
+
+def _named(option: str, values: Sequence[str]) -> tuple[str, ...]:
+    """The words that give an option each of the values."""
+    return tuple(word for value in values for word in (option, value))
 
 
 def _preset(settings: Settings) -> str:

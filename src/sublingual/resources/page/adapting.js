@@ -42,6 +42,7 @@ async function adapt() {
     model: from,
     language: $("language").value.trim(),
     steps: Number($("steps").value),
+    shared: $("shared").checked,
   };
   complain("");
   $("job-result").hidden = true;

@@ -50,7 +50,13 @@ function guess() {
 
 async function open(file) {
   if (!file) return;
-  $("text").value = await file.text();
+  try {
+    $("text").value = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
+  } catch (fault) {
+    const reason = fault instanceof TypeError ? "is not in UTF-8: convert it, e.g. iconv -f latin1 -t utf-8" : "cannot be read";
+    return complain(`${file.name} ${reason}.`);
+  }
+  complain("");
   guess();
   $("text").focus();
 }
