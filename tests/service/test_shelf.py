@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from sublingual.adaptation import SHARED, AdaptConfig, adapt
 from sublingual.data.conllu import Sentence
 from sublingual.errors import ConfigError
+from sublingual.model.checkpoint import WEIGHTS
 from sublingual.parsing import Parser
 from sublingual.service.offers import offers
 from sublingual.service.shelf import Shelf
@@ -92,6 +95,21 @@ def test_languages_adapted_to_share_share_their_encoder(
             assert a is theirs[name] or a.ndim == 1, name
     for offer, parser, language in zip(models, parsers, ("English", "Hindi", "Swedish", "Turkish"), strict=True):
         assert parser.parse(demo(language, 3)) == Parser.from_pretrained(offer.folder).parse(demo(language, 3))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the list of mapped files is Linux's")
+def test_the_file_of_a_parser_that_shares_its_encoder_does_not_stay_in_memory(
+    folders: dict[str, Path], tmp_path: Path, demo: Callable[..., list[Sentence]]
+) -> None:
+    adapted = adapt(Parser.from_pretrained(folders["en"]), demo("Swedish", 4), config=AdaptConfig(steps=2, **SHARED))
+    adapted.parser.save_pretrained(tmp_path / "swedish")
+    english, swedish = offers([str(folders["en"]), str(tmp_path / "swedish")]).models
+    shelf = Shelf(keep=2)
+    parsers = shelf.parser(english), shelf.parser(swedish)
+    gc.collect()
+    mapped = Path("/proc/self/maps").read_text(encoding="utf-8")
+    assert str(tmp_path / "swedish" / WEIGHTS) not in mapped
+    assert len(parsers) == len(shelf)
 
 
 def test_pieces_given_back_to_one_parser_are_there_for_all_that_share(

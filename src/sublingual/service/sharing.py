@@ -40,12 +40,18 @@ class Shared:
         """Puts what is known in the place of the network's own."""
         n_bytes = sum(parameter.nbytes for parameter in network.parameters())
         n_shared = self._take_encoder_(network.encoder)
+        own = []
         for module in network.modules():
             for name, parameter in module.named_parameters(recurse=False):
                 known = self._parameters.setdefault(_digest(parameter), parameter)
-                if known is not parameter:
+                if known is parameter:
+                    own.append(parameter)
+                else:
                     n_shared += parameter.nbytes
                     setattr(module, name, known)
+        if n_shared:  # the model's file is mapped, and any parameter that lies in it would keep all of it in memory
+            for parameter in own:
+                parameter.data = parameter.data.clone()
         return Taken(n_bytes, n_shared)
 
     def admit_(self, encoder: Encoder, encoded: list[Encoded], *, source: Source) -> list[str]:
