@@ -80,9 +80,9 @@ def test_a_line_a_treebank_and_a_mean_a_group(runs: list[Run]) -> None:
         ("UD_Faroese-OFT", "no", "0.90", "90", "20.00 → 42.00 ± 2.83", "20.00 → 44.00 ± 4.24 (+2.00)"),
         ("UD_Gothic-PROIEL", "no", "0.90", "90", "20.00 → 22.00 ± 2.83", "20.00 → 24.00 ± 4.24 (+2.00)"),
         ("UD_Welsh-CCG", "no", "0.90", "90", "20.00 → 50.00 ± 0.00", ""),
-        ("mean of no (2)", "no", "0.90", "", "20.00 → 32.00", "20.00 → 34.00 (+2.00)"),
-        ("mean of all (2)", "-", "0.90", "", "20.00 → 32.00", "20.00 → 34.00 (+2.00)"),
-        ("mean by words (2)", "-", "", "", "32.00", "34.00 (+2.00)"),
+        ("mean of no (2)", "no", "0.90", "", "20.00 → 32.00 ± 2.83", "20.00 → 34.00 ± 4.24 (+2.00)"),
+        ("mean of all (2)", "-", "0.90", "", "20.00 → 32.00 ± 2.83", "20.00 → 34.00 ± 4.24 (+2.00)"),
+        ("mean by words (2)", "-", "", "", "32.00 ± 2.83", "34.00 ± 4.24 (+2.00)"),
     )
     said = "nonep-static against nonep-full: better on 2 treebanks (2 by more than 1 LAS), worse on 0 (0), equal on 0"
     assert sheet.notes[-2] == said  # two treebanks are too few for a correlation

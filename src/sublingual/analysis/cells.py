@@ -46,13 +46,15 @@ def mean_of(values: Iterable[float | None]) -> float | None:
     return None if not known or None in known else fmean(value for value in known if value is not None)
 
 
-def sd_over_seeds(runs: Sequence[Run], treebanks: Sequence[str]) -> float | None:
+def sd_over_seeds(
+    runs: Sequence[Run], treebanks: Sequence[str], weights: Sequence[float] | None = None
+) -> float | None:
     """Returns the standard deviation of a system's mean over treebanks, over the seeds with which all of them were tested."""
-    found: dict[object, list[float]] = {}
+    found: dict[object, dict[str, float]] = {}
     for run in runs:
         if run.treebank in treebanks:
-            found.setdefault((run.training_seed, run.support_seed), []).append(run.las)
-    means = [fmean(las) for las in found.values() if len(las) == len(treebanks)]
+            found.setdefault((run.training_seed, run.support_seed), {})[run.treebank] = run.las
+    means = [fmean([las[t] for t in treebanks], weights) for las in found.values() if len(las) == len(treebanks) > 0]
     return stdev(means) if len(means) > 1 else None
 
 

@@ -77,13 +77,17 @@ class TreebankRow:
 
 @dataclass(frozen=True)
 class Group:
-    """The treebanks of one transfer language, and means over those that are compared; None where there are none."""
+    """The treebanks of one transfer language, and means over those that are compared; None where there are none.
+
+    sd: by system, over the seeds, of the mean LAS.
+    """
 
     code: str | None
     rows: tuple[TreebankRow, ...]
     n_compared: int
     similarity: float | None
     las: Mapping[str, float | None]
+    sd: Mapping[str, float | None]
     zero_shot: Mapping[str, float | None]
 
 
@@ -102,12 +106,13 @@ class Tally:
 
 @dataclass(frozen=True)
 class Average:
-    """Another mean over the compared treebanks: which, with which weights (none: all alike), and LAS by system."""
+    """Another mean over the compared treebanks: which, with which weights (none: all alike), LAS and its sd by system."""
 
     name: str
     treebanks: tuple[str, ...]
     weights: tuple[float, ...] | None
     las: Mapping[str, float | None]
+    sd: Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -149,11 +154,11 @@ def treebank_table(runs: Sequence[Run], *, bases: Mapping[str, str] | None = Non
     compared = compared_treebanks(cells)
     rows = [_treebank_row(treebank, runs, cells) for treebank in dict.fromkeys(run.treebank for run in runs)]
     codes = sorted({row.code for row in rows}, key=lambda code: (code is None, code))
-    groups = tuple(_group(code, [row for row in rows if row.code == code], tuple(own), compared) for code in codes)
+    groups = tuple(_group(code, [row for row in rows if row.code == code], own, compared) for code in codes)
     tallies = tuple(_tally(system, base, rows) for system, base in bases.items())
-    total = _group(None, rows, tuple(own), compared)
+    total = _group(None, rows, own, compared)
     kept = [row for row in rows if row.treebank in compared]
-    averages = tuple(_averages(kept, tuple(own)))
+    averages = tuple(_averages(kept, own))
     notes = (*notes_on_baselines(cells), *notes_on(own, cells, compared))
     return TreebankTable(groups, total, compared, tuple(own), bases, tallies, averages, notes)
 
@@ -220,7 +225,9 @@ def _treebank_row(treebank: str, runs: Sequence[Run], cells: Mapping[str, Mappin
     return TreebankRow(treebank, code, similarity, n_sentences, n_words, found)
 
 
-def _group(code: str | None, rows: Sequence[TreebankRow], systems: Sequence[str], compared: Sequence[str]) -> Group:
+def _group(
+    code: str | None, rows: Sequence[TreebankRow], runs: Mapping[str, Sequence[Run]], compared: Sequence[str]
+) -> Group:
     kept = [row for row in rows if row.treebank in compared]
 
     def of(name: str, kind: str) -> float | None:
@@ -231,24 +238,28 @@ def _group(code: str | None, rows: Sequence[TreebankRow], systems: Sequence[str]
         rows=tuple(rows),
         n_compared=len(kept),
         similarity=mean_of(row.similarity for row in kept),
-        las={name: of(name, "las") for name in systems},
-        zero_shot={name: of(name, "zero_shot") for name in systems},
+        las={name: of(name, "las") for name in runs},
+        sd={name: sd_over_seeds(own, [row.treebank for row in kept]) for name, own in runs.items()},
+        zero_shot={name: of(name, "zero_shot") for name in runs},
     )
 
 
-def _averages(rows: Sequence[TreebankRow], systems: Sequence[str]) -> Iterator[Average]:
+def _averages(rows: Sequence[TreebankRow], runs: Mapping[str, Sequence[Run]]) -> Iterator[Average]:
     """The mean by words, and the one without treebanks of few sentences, where the sizes are known."""
     names = tuple(row.treebank for row in rows)
     words = [row.n_words for row in rows if row.n_words is not None]
     if rows and len(words) == len(rows) and sum(words):
         weights = tuple(float(n) for n in words)
-        las = {name: _weighted([row.cells[name].las for row in rows if name in row.cells], weights) for name in systems}
-        yield Average("by words", names, weights, las)
+        las = {name: _weighted([row.cells[name].las for row in rows if name in row.cells], weights) for name in runs}
+        sd = {name: sd_over_seeds(own, names, weights) for name, own in runs.items()}
+        yield Average("by words", names, weights, las, sd)
     large = [row for row in rows if row.n_sentences is not None and row.n_sentences >= FEW_SENTENCES]
     if large and all(row.n_sentences is not None for row in rows) and len(large) < len(rows):
-        las = {name: mean_of(row.cells[name].las if name in row.cells else None for row in large) for name in systems}
+        names = tuple(row.treebank for row in large)
+        las = {name: mean_of(row.cells[name].las if name in row.cells else None for row in large) for name in runs}
+        sd = {name: sd_over_seeds(own, names) for name, own in runs.items()}
         said = f"without {len(rows) - len(large)} of under {FEW_SENTENCES} sentences"
-        yield Average(said, tuple(row.treebank for row in large), None, las)
+        yield Average(said, names, None, las, sd)
 
 
 def _weighted(values: Sequence[float | None], weights: Sequence[float]) -> float | None:

@@ -17,7 +17,8 @@ from sublingual.errors import DataError
 
 
 def treebank_sheet(table: TreebankTable, *, beside: Beside | None = None) -> Sheet:
-    """Returns Table 2's shape: zero-shot → adapted ± sd [95 %] (difference to the base) of each system, means below.
+    """Returns Table 2's shape: zero-shot → adapted ± sd [95 %] (difference to the base) of each system, means below (their
+    sd: over the seeds, of the mean).
 
     Shaded by class of improvement, underlined where it is above what the paper prints of UDify and UDapter, a star where
     the difference is sure (Holm over treebanks).
@@ -83,7 +84,7 @@ def _mean_line(group: Group, table: TreebankTable, beside: Beside, *, name: str)
     for system in table.systems:
         las, base = group.las[system], group.las.get(table.bases.get(system, ""))
         gain = None if las is None or base is None else las - base
-        cells.append(_entry(group.zero_shot[system], las, None, gain, beside.mean(system, treebanks)))
+        cells.append(_entry(group.zero_shot[system], las, group.sd[system], gain, beside.mean(system, treebanks)))
     none = [""] * len(_printed_columns(beside))
     return [f"{name} ({group.n_compared})", group.code or "-", number(group.similarity), "", *none, *cells]
 
@@ -94,7 +95,7 @@ def _average_line(average: Average, table: TreebankTable, beside: Beside) -> lis
         las, base = average.las[system], average.las.get(table.bases.get(system, ""))
         gain = None if las is None or base is None else las - base
         between = beside.mean(system, average.treebanks, average.weights)
-        cells.append(_entry(None, las, None, gain, between))
+        cells.append(_entry(None, las, average.sd[system], gain, between))
     none = [""] * len(_printed_columns(beside))
     return [f"mean {average.name} ({len(average.treebanks)})", "-", "", "", *none, *cells]
 
@@ -110,7 +111,7 @@ def _entry(
 ) -> Entry:
     """One text with all of it, and in two lines for a page, which has zero-shot elsewhere: score and gain, then spread."""
     gained = ("" if gain is None else f" ({gain:+.2f})") + marks
-    spread = "" if sd is None else f" ± {sd:.2f}"
+    spread = "" if sd is None or las is None else f" ± {sd:.2f}"
     between = "" if las is None else brackets(interval)
     before = "" if zero_shot is None else f"{zero_shot:.2f} → "
     text = f"{before}{number(las)}{spread}{between}{gained}"
@@ -211,5 +212,6 @@ def _means(group: Group) -> Mapping[str, object]:
         "n_compared": group.n_compared,
         "similarity": group.similarity,
         "las": dict(group.las),
+        "sd": dict(group.sd),
         "zero_shot": dict(group.zero_shot),
     }
