@@ -27,7 +27,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Calibration:
-    """What early runs of bench/estimate.py gave on the validation languages; tried on 20 tests, fitted to none (docs/log.md).
+    """Constants of early runs on the validation languages; a later fit is less careful; no test had a say (docs/log.md).
 
     curve: the gain from n sentences goes as log(1 + n / curve). spread: standard deviation, in LAS, of a parser's true score
     around the estimate beyond what the sampling of its sentences explains.
