@@ -18,6 +18,7 @@ from statistics import mean
 
 import numpy as np
 import torch
+from measuring import VALIDATION
 
 from sublingual.adaptation import AdaptConfig, adapt
 from sublingual.data.conllu import Sentence
@@ -25,7 +26,6 @@ from sublingual.data.treebanks import find
 from sublingual.parsing import Parser
 from sublingual.scoring import score
 
-LANGUAGES = ("UD_Bulgarian-BTB", "UD_Japanese-GSD", "UD_Telugu-MTG", "UD_Persian-Seraji")
 SETTINGS = (
     AdaptConfig(encoder_rate=5e-5, classifier_rate=3e-4),
     AdaptConfig(encoder_rate=5e-5, classifier_rate=1e-3),
@@ -51,7 +51,7 @@ def main() -> None:
     parser = Parser.from_pretrained(chosen.model)
     splits = [
         (name, seed, *drawn(find(chosen.ud, name).sentences("dev"), seed=seed, scored=chosen.scored))
-        for name in LANGUAGES
+        for name in VALIDATION
         for seed in range(chosen.seeds)
     ]
     report("zero-shot", [(name, las(parser, rest), 0.0) for name, _, _, rest in splits])

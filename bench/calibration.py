@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from measuring import VALIDATION, Commands, read
 from scipy.optimize import minimize_scalar
 
 from sublingual.adaptation import adapt
@@ -37,7 +38,6 @@ from sublingual.data.treebanks import find
 from sublingual.marginals import marginals
 from sublingual.parsing import Decoded, Parser, decoded
 
-VALIDATION = ("UD_Bulgarian-BTB", "UD_Japanese-GSD", "UD_Telugu-MTG", "UD_Persian-Seraji")
 TESTS = (
     "UD_Faroese-OFT",
     "UD_Welsh-CCG",
@@ -232,19 +232,19 @@ def run(options: argparse.Namespace) -> None:
 
 
 def report(options: argparse.Namespace) -> None:
-    fit, *read = [json.loads(line) for line in options.records.read_text(encoding="utf-8").splitlines()]
+    fit, *found = read(options.records)
     for name, t in fit["temperatures"].items():
         before, after = fit["losses"][name]
         print(f"temperature of {name}: {t}; mean negative log-likelihood {before:.4f} -> {after:.4f}")
-    for role in dict.fromkeys(r["role"] for r in read):
-        own = [r for r in read if r["role"] == role]
+    for role in dict.fromkeys(r["role"] for r in found):
+        own = [r for r in found if r["role"] == role]
         names = list(dict.fromkeys(r["treebank"] for r in own))
         rows = {name: row([r for r in own if r["treebank"] == name]) for name in names}
         rows["mean"] = {key: float(np.mean([rows[name][key] for name in names])) for key in rows[names[0]]}
         print("\n" + "\t".join([role, *rows["mean"]]))
         for name, cells in rows.items():
             print("\t".join([name, *(f"{cell:.1f}" for cell in cells.values())]))
-    pooled = by_kind([r for r in read if r["role"] == "test"])
+    pooled = by_kind([r for r in found if r["role"] == "test"])
     print(
         "\t".join(
             ["\nall tests", *(f"{kind} ({calibration_error(x):.1f}): words, mean, right" for kind, x in pooled.items())]
@@ -307,23 +307,12 @@ def diagram(pooled: dict[str, Bins]) -> plots.Figure:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = options.add_subparsers(required=True)
-    to_run = commands.add_parser("run")
-    to_run.add_argument("model")
-    to_run.add_argument("--ud", type=Path, required=True)
-    to_run.add_argument("--records", type=Path, required=True)
-    to_run.add_argument("--seeds", type=int, default=1)
-    to_run.add_argument("--scored", type=int, default=200)
-    to_run.add_argument("--tests", nargs="*", default=list(TESTS))
-    to_run.add_argument("--threads", type=int, default=1)
-    to_run.set_defaults(command=run)
-    to_report = commands.add_parser("report")
-    to_report.add_argument("records", type=Path)
-    to_report.add_argument("--figure", type=Path)
-    to_report.set_defaults(command=report)
-    chosen = options.parse_args()
-    chosen.command(chosen)
+    commands = Commands.of(__doc__, run=run, report=report)
+    commands.run.add_argument("--seeds", type=int, default=1)
+    commands.run.add_argument("--scored", type=int, default=200)
+    commands.run.add_argument("--tests", nargs="*", default=list(TESTS))
+    commands.report.add_argument("--figure", type=Path)
+    commands.call()
 
 
 if __name__ == "__main__":

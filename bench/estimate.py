@@ -18,7 +18,6 @@ case by the package's constants and by the fitted ones; a star where the interva
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -28,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from measuring import VALIDATION, Commands, append, read
 from scipy.optimize import minimize_scalar
 from scipy.stats import t as student
 
@@ -41,7 +41,6 @@ from sublingual.estimate import Calibration, Sample, counted, estimate, ratio_va
 from sublingual.journal import Journal
 from sublingual.parsing import Parser
 
-VALIDATION = ("UD_Bulgarian-BTB", "UD_Japanese-GSD", "UD_Telugu-MTG", "UD_Persian-Seraji")
 TESTS = (
     "UD_Faroese-OFT",
     "UD_Welsh-CCG",
@@ -144,13 +143,8 @@ def run(options: argparse.Namespace) -> None:
                 continue
             one = case(name, seed, ud=options.ud, scored=options.scored)
             found = record(parser, one, repetitions=options.repetitions, journal=work / f"{name}-{seed}.json")
-            with options.records.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(found) + "\n")
+            append(options.records, found)
             print(name, seed, f"{las(found['truth']['20']):.1f}", found["cpu_seconds"], flush=True)
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 def las(found: dict[str, Any]) -> float:
@@ -280,26 +274,15 @@ def naive(records: Sequence[dict[str, Any]], calibration: Calibration, *, repeti
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = options.add_subparsers(required=True)
-    to_run = commands.add_parser("run")
-    to_run.add_argument("model")
-    to_run.add_argument("--ud", type=Path, required=True)
-    to_run.add_argument("--records", type=Path, required=True)
-    to_run.add_argument("--seeds", type=int, default=2)
-    to_run.add_argument("--first-seed", type=int, default=0)
-    to_run.add_argument("--repetitions", type=int, default=2)
-    to_run.add_argument("--scored", type=int, default=300)
-    to_run.add_argument("--validation", action="store_true")
-    to_run.add_argument("--tests", nargs="*", default=list(TESTS))
-    to_run.add_argument("--threads", type=int, default=1)
-    to_run.set_defaults(command=run)
-    to_report = commands.add_parser("report")
-    to_report.add_argument("records", type=Path)
-    to_report.add_argument("--repetitions", type=int, default=2)
-    to_report.set_defaults(command=report)
-    chosen = options.parse_args()
-    chosen.command(chosen)
+    commands = Commands.of(__doc__, run=run, report=report)
+    commands.run.add_argument("--seeds", type=int, default=2)
+    commands.run.add_argument("--first-seed", type=int, default=0)
+    commands.run.add_argument("--repetitions", type=int, default=2)
+    commands.run.add_argument("--scored", type=int, default=300)
+    commands.run.add_argument("--validation", action="store_true")
+    commands.run.add_argument("--tests", nargs="*", default=list(TESTS))
+    commands.report.add_argument("--repetitions", type=int, default=2)
+    commands.call()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ One JSON line a way, treebank, seed and measure; what is in the file already is 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from measuring import Commands, append, read
 
 from sublingual.adaptation import adapt, config_for
 from sublingual.confidence import confident
@@ -147,13 +147,8 @@ def run(options: argparse.Namespace) -> None:
                     found = {"treebank": name, "seed": seed, "measure": measure, "way": way, "points": points}
                     found |= {"pool": len(pool), "scored": len(scored)}
                     found["cpu_seconds"] = round(time.process_time() - began, 1)
-                    with options.records.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps(found) + "\n")
+                    append(options.records, found)
                     print(name, seed, measure, way, [p["las"] for p in points], found["cpu_seconds"], flush=True)
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 def report(options: argparse.Namespace) -> None:
@@ -186,26 +181,15 @@ def column(points: Sequence[dict[str, Any]], n: int) -> list[tuple[float, float]
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = options.add_subparsers(required=True)
-    to_run = commands.add_parser("run")
-    to_run.add_argument("model")
-    to_run.add_argument("--ud", type=Path, required=True)
-    to_run.add_argument("--records", type=Path, required=True)
-    to_run.add_argument("--treebanks", nargs="*", default=list(TREEBANKS))
-    to_run.add_argument("--seeds", type=int, default=2)
-    to_run.add_argument("--batches", type=int, default=3)
-    to_run.add_argument("--by", nargs="*", choices=("sentences", "words"), default=["sentences", "words"])
-    to_run.add_argument("--ways", nargs="*", choices=tuple(WAYS), default=["next", "random", "longest"])
-    to_run.add_argument("--pool", type=int, default=250)
-    to_run.add_argument("--scored", type=int, default=200)
-    to_run.add_argument("--threads", type=int, default=1)
-    to_run.set_defaults(command=run)
-    to_report = commands.add_parser("report")
-    to_report.add_argument("records", type=Path)
-    to_report.set_defaults(command=report)
-    chosen = options.parse_args()
-    chosen.command(chosen)
+    commands = Commands.of(__doc__, run=run, report=report)
+    commands.run.add_argument("--treebanks", nargs="*", default=list(TREEBANKS))
+    commands.run.add_argument("--seeds", type=int, default=2)
+    commands.run.add_argument("--batches", type=int, default=3)
+    commands.run.add_argument("--by", nargs="*", choices=("sentences", "words"), default=["sentences", "words"])
+    commands.run.add_argument("--ways", nargs="*", choices=tuple(WAYS), default=["next", "random", "longest"])
+    commands.run.add_argument("--pool", type=int, default=250)
+    commands.run.add_argument("--scored", type=int, default=200)
+    commands.call()
 
 
 if __name__ == "__main__":

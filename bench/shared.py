@@ -14,14 +14,13 @@ already is not done again.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from measuring import VALIDATION, Commands, append, read
 
 from sublingual.adaptation import SHARED, AdaptConfig, adapt
 from sublingual.data.conllu import Sentence
@@ -31,7 +30,6 @@ from sublingual.scoring import score
 from sublingual.service.offers import offers
 from sublingual.service.shelf import Shelf
 
-LANGUAGES = ("UD_Bulgarian-BTB", "UD_Japanese-GSD", "UD_Telugu-MTG", "UD_Persian-Seraji")
 WAYS = {"full": AdaptConfig(), "shared": AdaptConfig(**SHARED)}
 
 
@@ -48,7 +46,7 @@ def run(options: argparse.Namespace) -> None:
     parser = Parser.from_pretrained(options.model)
     done = {(r["treebank"], r["seed"], r["way"]) for r in read(options.records) if "treebank" in r}
     for seed in range(options.seeds):
-        for name in LANGUAGES:
+        for name in VALIDATION:
             support, rest = drawn(find(options.ud, name).sentences("dev"), seed=seed, scored=options.scored)
             for way in ("zero-shot", *WAYS):
                 if (name, seed, way) in done:
@@ -60,7 +58,9 @@ def run(options: argparse.Namespace) -> None:
                     own.save_pretrained(options.models / way / name)
                 las = score(rest, own.parse(rest)).las.f1
                 found = {"treebank": name, "seed": seed, "way": way, "las": round(las, 3), "scored": len(rest)}
-                written(options.records, found | {"cpu_seconds": round(seconds, 1)})
+                found["cpu_seconds"] = round(seconds, 1)
+                append(options.records, found)
+                print(*found.values(), flush=True)
 
 
 def memory(options: argparse.Namespace) -> None:
@@ -69,23 +69,15 @@ def memory(options: argparse.Namespace) -> None:
     for n, offer in enumerate(offered.models, 1):
         shelf.parser(offer)
         found = {"way": options.way, "models": n, "parameters_mb": round(shelf.n_bytes() / 1e6, 1)}
-        written(options.records, found | {"resident_mb": resident()})
+        found["resident_mb"] = resident()
+        append(options.records, found)
+        print(*found.values(), flush=True)
 
 
 def resident() -> int:
     """The resident memory of this process in MB (Linux)."""
     (line,) = (x for x in Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if x.startswith("VmRSS"))
     return round(int(line.split()[1]) * 1024 / 1e6)
-
-
-def written(path: Path, found: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(found) + "\n")
-    print(*found.values(), flush=True)
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 def report(options: argparse.Namespace) -> None:
@@ -95,7 +87,7 @@ def report(options: argparse.Namespace) -> None:
     ways = ("zero-shot", *WAYS)
     print("treebank", *ways, "shared - full, each support", sep="\t")
     leads = []
-    for name in LANGUAGES:
+    for name in VALIDATION:
         own = [las[name, seed, "shared"] - las[name, seed, "full"] for seed in seeds]
         leads += own
         means = [np.mean([las[name, seed, way] for seed in seeds]) for way in ways]
@@ -115,27 +107,16 @@ def report(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = options.add_subparsers(required=True)
-    to_run = commands.add_parser("run")
-    to_run.add_argument("model")
-    to_run.add_argument("--ud", type=Path, required=True)
-    to_run.add_argument("--records", type=Path, required=True)
-    to_run.add_argument("--models", type=Path, required=True)
-    to_run.add_argument("--seeds", type=int, default=2)
-    to_run.add_argument("--scored", type=int, default=100)
-    to_run.add_argument("--threads", type=int, default=1)
-    to_run.set_defaults(command=run)
-    to_weigh = commands.add_parser("memory")
+    commands = Commands.of(__doc__, run=run, report=report)
+    commands.run.add_argument("--models", type=Path, required=True)
+    commands.run.add_argument("--seeds", type=int, default=2)
+    commands.run.add_argument("--scored", type=int, default=100)
+    to_weigh = commands.all.add_parser("memory")
     to_weigh.add_argument("models", type=Path)
     to_weigh.add_argument("--way", choices=tuple(WAYS), required=True)
     to_weigh.add_argument("--records", type=Path, required=True)
     to_weigh.set_defaults(command=memory)
-    to_report = commands.add_parser("report")
-    to_report.add_argument("records", type=Path)
-    to_report.set_defaults(command=report)
-    chosen = options.parse_args()
-    chosen.command(chosen)
+    commands.call()
 
 
 if __name__ == "__main__":
