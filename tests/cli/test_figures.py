@@ -104,6 +104,9 @@ def test_a_figure_is_written_as_svg_or_pdf(run: Run, tmp_path: Path, results: li
     ran = run("figure", "masks", results[0], "--out", tmp_path / "m.svg")
     assert (ran.code, "no records of controls" in ran.last) == (2, True)
     assert not (tmp_path / "m.svg").exists()
+    ran = run("figure", "1", "--paper", "--out", tmp_path / "f.svg", "--out", tmp_path / "f.png")
+    assert (ran.code, "f.png: figures are written as .svg or .pdf" in ran.last) == (2, True)
+    assert not (tmp_path / "f.svg").exists()  # nothing is drawn before
     assert "unknown figure '7'" in run("figure", "7", "--paper", "--out", tmp_path / "m.svg").last
 
 

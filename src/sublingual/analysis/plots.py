@@ -100,11 +100,16 @@ def line_of_best_fit(axes: Axes, x: Sequence[float], y: Sequence[float]) -> None
     axes.plot(ends, start + slope * ends, color=INK, linewidth=1.2)
 
 
+def format_of(path: Path) -> str:
+    """Returns the ending that a figure's file is written by, small; ConfigError for another than .svg and .pdf."""
+    if (ending := path.suffix.lower()) not in FORMATS:
+        raise ConfigError(f"{path.name}: figures are written as {' or '.join(FORMATS)}")
+    return ending
+
+
 def save(drawn: Figure, path: Path) -> None:
     """Writes the figure as SVG or PDF by the file's ending, without a date. ConfigError for another ending."""
-    if path.suffix.lower() not in FORMATS:
-        raise ConfigError(f"{path.name}: figures are written as {' or '.join(FORMATS)}")
-    if path.suffix.lower() == ".svg":
+    if format_of(path) == ".svg":
         path.write_text(svg(drawn), encoding="utf-8")
         return
     with styled():

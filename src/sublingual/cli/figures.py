@@ -39,12 +39,13 @@ def figure(
 ) -> None:
     """Draw a figure of the paper, or one of ours, from records."""
     files = outs or [Path("figure.svg")]
-    for out in files:
-        refuse_unwritable(out)
     _need_matplotlib()
     from sublingual.analysis.figures import kind_of
-    from sublingual.analysis.plots import save
+    from sublingual.analysis.plots import format_of, save
 
+    for out in files:
+        refuse_unwritable(out)
+        format_of(out)
     kind = kind_of(name)
     results = Results(material_of(records or [], paper), base, seed=seed, n_resamples=resamples)
     drawn = kind.draw(results)

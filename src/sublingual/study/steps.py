@@ -391,19 +391,14 @@ class _Graph:
             seconds=c.cost.start + len(banks),
         )
         files = self.results()
-        for by, names in TABLES.items():
-            if files[names[0]]:
-                found = tuple(dict.fromkeys(path for name in names for path in files[name]))
-                outs = tuple(f"tables/{by}.{ending}" for ending in TABLE_FORMATS)
-                command = ("table", *found, "--by", by, "--base", "full", *_named("--out", outs))
-                yield Step(f"table-{by}", "table", command, found, outs)
-        for figure, names in FIGURES.items():
-            if files[names[0]]:
-                found = tuple(dict.fromkeys(path for name in names for path in files[name]))
-                outs = tuple(f"figures/{figure}.{ending}" for ending in FIGURE_FORMATS)
-                yield Step(
-                    f"figure-{figure}", "figure", ("figure", figure, *found, *_named("--out", outs)), found, outs
-                )
+        for kind, sheets, endings in (("table", TABLES, TABLE_FORMATS), ("figure", FIGURES, FIGURE_FORMATS)):
+            for name, names in sheets.items():
+                if not files[names[0]]:
+                    continue
+                found = tuple(dict.fromkeys(path for each in names for path in files[each]))
+                outs = tuple(f"{kind}s/{name}.{ending}" for ending in endings)
+                words = (*found, "--by", name, "--base", "full") if kind == "table" else (name, *found)
+                yield Step(f"{kind}-{name}", kind, (kind, *words, *_named("--out", outs)), found, outs)
         found = tuple(dict.fromkeys(path for each in files.values() for path in each))
         yield Step("report", "report", ("report", *found, PAGE), found, (PAGE,))
 
