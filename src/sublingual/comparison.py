@@ -26,8 +26,8 @@ ROUNDING = 1e-9  # per cent; equal differences may be divided in another order a
 class Difference:
     """One metric's F1 of both systems, in per cent.
 
-    difference: b - a; low, high: its 95 % interval over resampled sentences; p_value: two-sided, how often the
-    difference is as large when each sentence's two parses are swapped at random.
+    difference: b - a; low, high: its 95 % interval; p_value: two-sided. Here over resampled sentences, and how often the
+    difference is as large when each sentence's two parses are swapped at random; `analysis.statistics` says what there.
     """
 
     a: float

@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from sublingual.analysis.details import BySentence, Details
-from sublingual.analysis.intervals import Resampled, interval_of, resampled, seeds_interval, two_sided
+from sublingual.analysis.intervals import Interval, Resampled, interval_of, resampled, seeds_interval, two_sided
 from sublingual.analysis.records import Run
-from sublingual.analysis.statistics import holm
+from sublingual.analysis.statistics import Draw, holm
 
 WORDS = (4, 10, 6, 20)
 
@@ -54,16 +55,82 @@ def test_sentences_that_a_run_did_not_score_count_nowhere() -> None:
     assert set(np.round(found, 6)) <= set(np.round([*every], 6))
 
 
-def test_of_seeds_one_fewer_is_drawn_so_that_the_variance_of_their_mean_is_right() -> None:
-    las = np.array([40.0, 43.0, 50.0, 41.0])
-    runs = [replace(run_of((1, 1, 1, 1), support=i), las=x, details=Details()) for i, x in enumerate(las)]
-    found = drawn(runs).las["a"]["t"]
-    assert found.std() == pytest.approx(las.std(ddof=1) / 2, rel=0.03)
-    assert drawn(runs).without_sentences == ("t",)
-    between = seeds_interval([*las], generator=np.random.default_rng(1), n_resamples=20_000)
-    assert between is not None
-    assert between.low == pytest.approx(np.quantile(found, 0.025), abs=0.4)
-    assert seeds_interval([1.0], generator=np.random.default_rng(1), n_resamples=9) is None
+def student(values: Sequence[float]) -> Interval:
+    mean, error = np.mean(values), stats.sem(values)
+    return Interval(*stats.t.interval(0.95, len(values) - 1, loc=mean, scale=error))
+
+
+def close(found: Interval | None, to: Interval) -> bool:
+    """Whether both ends are where they should be, but for the resampling (quantiles of t are rough)."""
+    assert found is not None
+    return bool(np.allclose((found.low, found.high), (to.low, to.high), atol=0.08 * (to.high - to.low)))
+
+
+@pytest.mark.parametrize("of", ["supports", "training runs", "training runs of own supports"])
+def test_seeds_have_student_s_interval_however_they_are_paired(of: str) -> None:
+    las = [40.0, 43.0, 50.0, 41.0]
+    runs = [
+        replace(
+            run_of((1, 1, 1, 1)),
+            support_seed=0 if of == "training runs" else i,
+            training_seed=0 if of == "supports" else i,
+            las=x,
+            details=Details(),
+        )
+        for i, x in enumerate(las)
+    ]
+    found = drawn(runs)
+    assert close(found.cell("a", "t"), student(las))
+    assert found.without_sentences == ("t",)
+
+
+def test_a_mean_over_treebanks_has_student_s_interval_of_the_training_runs_means() -> None:
+    """Seed s trains and draws support s: three clusters, however many treebanks."""
+    las = np.random.default_rng(2).normal(50, 3, (3, 12)) + np.array([[0.0], [2.0], [5.0]])
+    runs = [
+        replace(run_of((1, 1, 1, 1), treebank=f"t{t}", support=s, training=s), las=float(las[s, t]), details=Details())
+        for s, t in np.ndindex(las.shape)
+    ]
+    assert close(drawn(runs).mean("a", [f"t{t}" for t in range(12)]), student(las.mean(axis=1)))
+
+
+def test_a_difference_of_which_nothing_is_true_is_seldom_sure() -> None:
+    """Three training runs, no sentences: Student's t says how often three lean one way by chance."""
+    p_values = []
+    for trial in range(200):
+        las = np.random.default_rng(trial).normal(50, 1, (2, 3))
+        runs = [
+            replace(run_of((1, 1, 1, 1), system=name, support=s, training=s), las=float(las[i, s]), details=Details())
+            for i, name in enumerate("ab")
+            for s in range(3)
+        ]
+        cells = {name: {"t": float(las[i].mean())} for i, name in enumerate("ab")}
+        p_values.append(drawn(runs, n=999).differences({"b": "a"}, cells)["b", "t"].p_value)
+    assert 0.01 <= np.mean(np.array(p_values) <= 0.05) <= 0.1
+    assert 0.4 <= np.mean(np.array(p_values) <= 0.5) <= 0.6
+
+
+def test_seeds_interval_is_student_s() -> None:
+    draw = Draw(np.random.default_rng(1))
+    values = [3.0, 4.0, 8.0, 5.0, 1.0]
+    assert close(seeds_interval(values, draw=draw, n_resamples=40_000), student(values))
+    assert seeds_interval([1.0], draw=draw, n_resamples=9) is None
+
+
+def test_the_order_of_the_runs_and_what_else_is_named_change_no_number() -> None:
+    rng = np.random.default_rng(3)
+    runs = [
+        run_of([int(n) for n in rng.integers(0, 5, 4)], system=name, treebank=t, support=s, training=s)
+        for name in "ab"
+        for t in "xyz"
+        for s in range(3)
+    ]
+    first = drawn(runs, n=300)
+    second = drawn([runs[i] for i in rng.permutation(len(runs))], n=300)
+    alone = drawn([run for run in runs if run.treebank == "y"], n=300)
+    for name in "ab":
+        assert all(np.allclose(first.las[name][t], second.las[name][t]) for t in "xyz")
+        assert np.allclose(first.las[name]["y"], alone.las[name]["y"])
 
 
 def test_a_single_run_without_sentences_has_no_interval() -> None:
@@ -76,9 +143,9 @@ def test_a_single_run_without_sentences_has_no_interval() -> None:
 def test_training_runs_are_drawn_once_for_all_treebanks() -> None:
     """A lucky training run is lucky everywhere: the mean over treebanks varies as much as one of them."""
     runs = [
-        replace(run_of((1, 1, 1, 1), treebank=t, training=i), las=40.0 + 10 * i, details=Details())
+        replace(run_of((1, 1, 1, 1), treebank=t, training=i), las=40.0 + 10 * (i % 2), details=Details())
         for t in "xyz"
-        for i in (0, 1)
+        for i in range(8)
     ]
     found = drawn(runs)
     assert np.array_equal(found.las["a"]["x"], found.las["a"]["z"])

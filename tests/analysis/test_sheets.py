@@ -53,7 +53,7 @@ def test_comparisons_stand_in_the_line_of_their_system(runs: list[Run]) -> None:
     d = found[0].las
     assert sheet.rows[1][-3:] == ("+2.00", f"{d.low:+.2f} to {d.high:+.2f}", f"{found[0].holm:.4f}")
     assert sheet.notes[-1].startswith(
-        "difference: of nonep-static to nonep-full; 95 %: treebanks, support seeds and training"
+        "difference: of nonep-static to nonep-full; 95 %: treebanks and their support seeds drawn anew"
     )
     assert "99 times" in sheet.notes[-1]
     base, other = system_rows(system_table(kept), found)
@@ -82,7 +82,7 @@ def test_a_line_a_treebank_and_a_mean_a_group(runs: list[Run]) -> None:
         ("UD_Welsh-CCG", "no", "0.90", "90", "20.00 → 50.00 ± 0.00", ""),
         ("mean of no (2)", "no", "0.90", "", "20.00 → 32.00 ± 2.83", "20.00 → 34.00 ± 4.24 (+2.00)"),
         ("mean of all (2)", "-", "0.90", "", "20.00 → 32.00 ± 2.83", "20.00 → 34.00 ± 4.24 (+2.00)"),
-        ("mean by words (2)", "-", "", "", "32.00 ± 2.83", "34.00 ± 4.24 (+2.00)"),
+        ("mean by words scored (2)", "-", "", "", "32.00 ± 2.83", "34.00 ± 4.24 (+2.00)"),
     )
     said = "nonep-static against nonep-full: better on 2 treebanks (2 by more than 1 LAS), worse on 0 (0), equal on 0"
     assert sheet.notes[-2] == said  # two treebanks are too few for a correlation

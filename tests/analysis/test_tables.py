@@ -180,7 +180,7 @@ def test_means_by_words_and_without_small_treebanks(run_of: MakeRun) -> None:
     las = {"x": 10.0, "y": 40.0, "z": 70.0}
     runs = [run_of("a", t, las[t], n_sentences=n, n_words=words) for t, (n, words) in sizes.items()]
     by_words, large = treebank_table(runs).averages
-    assert (by_words.name, by_words.las) == ("by words", {"a": pytest.approx((1000 + 12000 + 42000) / 1000)})
+    assert (by_words.name, by_words.las) == ("by words scored", {"a": pytest.approx((1000 + 12000 + 42000) / 1000)})
     assert (large.name, large.treebanks) == ("without 1 of under 60 sentences", ("y", "z"))
     assert large.las == {"a": 55.0}
 

@@ -15,7 +15,7 @@ import numpy as np
 from sublingual.analysis.cells import cells_of, sd_over_seeds
 from sublingual.analysis.intervals import Interval, interval_of, resampled, two_sided
 from sublingual.analysis.records import Run, by_system
-from sublingual.analysis.statistics import holm
+from sublingual.analysis.statistics import Draw, holm
 from sublingual.comparison import ROUNDING
 
 TEST, TRAINING = "test languages", "training languages"
@@ -106,18 +106,16 @@ def ablations(
     runs: Sequence[Run], own: Sequence[Run], *, generator: np.random.Generator, n_resamples: int = 10_000
 ) -> tuple[Ablation, ...]:
     """Returns a line for each control that has records, on test languages and on training languages."""
+    draw = Draw(generator)
     found = [
-        line
-        for where, some in ((TEST, runs), (TRAINING, own))
-        if some
-        for line in _of(some, where, generator, n_resamples)
+        line for where, some in ((TEST, runs), (TRAINING, own)) if some for line in _of(some, where, draw, n_resamples)
     ]
     p_values = [line.p_value for line in found if line.p_value is not None]
     corrected = iter(holm(p_values))
     return tuple(line if line.p_value is None else replace(line, holm=next(corrected)) for line in found)
 
 
-def _of(runs: Sequence[Run], where: str, generator: np.random.Generator, n_resamples: int) -> list[Ablation]:
+def _of(runs: Sequence[Run], where: str, draw: Draw, n_resamples: int) -> list[Ablation]:
     systems = by_system(runs)
     lines = []
     for name, own in systems.items():
@@ -128,7 +126,7 @@ def _of(runs: Sequence[Run], where: str, generator: np.random.Generator, n_resam
                 continue
             code = None if control.language is None else match.expand(control.language)
             pair = {name: own, match.expand(control.against): other}
-            lines.append(_line(control, pair, where, code, generator, n_resamples))
+            lines.append(_line(control, pair, where, code, draw(where, control.name, *pair), n_resamples))
     return [line for line in lines if line is not None]
 
 

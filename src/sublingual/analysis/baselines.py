@@ -21,8 +21,8 @@ def notes_on_baselines(cells: Mapping[str, Mapping[str, Cell]]) -> tuple[str, ..
     said = [f"{name}: {BASELINES[name]}" for name in cells if name in BASELINES]
     for name, own in cells.items():
         if seen := [treebank for treebank, cell in own.items() if cell.has_seen]:
-            named = ", ".join(seen)
             said.append(
-                f"{SEEN}: {name} learned from the treebank's own training file, so it is best on none of: {named}"
+                f"{SEEN}: {name} learned from the treebank's own training file, so it is best on none of these, and its mean "
+                f"is no few-shot mean: {', '.join(seen)}"
             )
     return tuple(said)

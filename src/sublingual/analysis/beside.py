@@ -40,8 +40,8 @@ def on_resamples(found: Resampled) -> str:
     lacking = found.without_sentences
     but = f"; seeds alone for {len(lacking)} treebanks whose records lack the sentences" if lacking else ""
     return (
-        f"95 % of LAS: test sentences, support seeds and training runs drawn anew {found.n_resamples} times, "
-        f"the treebanks as they are{but}"
+        f"95 % of LAS: test sentences drawn anew {found.n_resamples} times, over seeds (of training, with their support sets) "
+        f"by Student's t, the treebanks as they are{but}"
     )
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import TypeAdapter, ValidationError
 
-from sublingual.analysis.intervals import Interval, seeds_interval
+from sublingual.analysis.intervals import PER_CENT, Interval, seeds_interval
+from sublingual.analysis.statistics import Draw
 from sublingual.errors import ConfigError, DataError
 
 
@@ -128,11 +129,11 @@ def conflict_table(
             raise DataError(
                 f"{run.place}: {run.system}, seed {run.training_seed}, is in {first.place} too; name one of them"
             )
-    rows = []
+    rows, draw = [], Draw(generator)
     for system, own in by_system.items():
         full = by_system.get(system.partition("-")[0] + "-full", {})
-        coupled = None if own is full else _coupling(own, full, generator, n_resamples)
-        rows.append(_row(system, own, coupled, generator, n_resamples))
+        coupled = None if own is full else _coupling(own, full, draw(system), n_resamples)
+        rows.append(_row(system, own, coupled, draw, n_resamples))
     return tuple(rows)
 
 
@@ -140,13 +141,14 @@ def _row(
     system: str,
     own: Mapping[int, ConflictRun],
     coupled: Coupling | None,
-    generator: np.random.Generator,
+    draw: Draw,
     n_resamples: int,
 ) -> ConflictRow:
     conflicts = [100 * fmean(run.conflicts) for run in own.values()]
     cosine = [fmean(run.cosine) for run in own.values()]
     of_conflicts, of_cosine = (
-        seeds_interval(values, generator=generator, n_resamples=n_resamples) for values in (conflicts, cosine)
+        seeds_interval(values, draw=draw, n_resamples=n_resamples, within=within)
+        for values, within in ((conflicts, PER_CENT), (cosine, (-1.0, 1.0)))
     )
     sds = [stdev(values) if len(values) > 1 else None for values in (conflicts, cosine)]
     return ConflictRow(

@@ -1,12 +1,14 @@
 """Runs -> 95 % intervals of cells and means, and each treebank's difference of two systems, by one paired bootstrap.
 
-Drawn anew are the test sentences of each treebank, its support seeds, and the training runs once for all treebanks; all
-systems of a treebank see the same draws, so that differences are paired. Of n seeds n - 1 are drawn, by which the variance
-of their mean is right on average (Rao and Wu 1988). The treebanks stay: `statistics` draws them too.
+Drawn anew are the test sentences of each treebank; its support seeds, and the training runs once for all treebanks, are
+weighed anew by Student's t (`statistics.seed_weights`), since there are few. Supports that belong to one training run go
+with it. All systems of a treebank see the same draws, so that differences are paired, and what else is named changes
+none. The treebanks stay: `statistics` draws them too.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,9 +16,11 @@ import numpy as np
 from jaxtyping import Float
 
 from sublingual.analysis.records import Run, by_system
-from sublingual.analysis.statistics import holm
+from sublingual.analysis.statistics import Draw, holm, seed_weights
+from sublingual.comparison import ROUNDING
 
 SIGNIFICANT = 0.05
+PER_CENT = (0.0, 100.0)
 _AT_ONCE = 4_000_000  # bounds the memory of one block of drawn sentences
 
 
@@ -57,14 +61,15 @@ class Resampled:
     def cell(self, system: str, treebank: str) -> Interval | None:
         """Returns the interval of a cell, None where nothing could be drawn (one run, no sentences)."""
         found = self.las.get(system, {}).get(treebank)
-        return None if found is None else interval_of(found)
+        return None if found is None else interval_of(np.clip(found, *PER_CENT))
 
     def mean(self, system: str, treebanks: Sequence[str], *, weights: Sequence[float] | None = None) -> Interval | None:
         """Returns the interval of a mean over treebanks, all of which the system must have."""
         own = self.las.get(system, {})
         if not treebanks or any(treebank not in own for treebank in treebanks):
             return None
-        return interval_of(np.average([own[treebank] for treebank in treebanks], axis=0, weights=weights))
+        mean = np.average([own[treebank] for treebank in treebanks], axis=0, weights=weights)
+        return interval_of(np.clip(mean, *PER_CENT))
 
     def difference(self, system: str, base: str, treebanks: Sequence[str]) -> Interval | None:
         """Returns the interval of the mean difference of two systems over treebanks, all of which both must have."""
@@ -113,16 +118,19 @@ def resampled(runs: Sequence[Run], *, generator: np.random.Generator, n_resample
     return Resampled(found, n_resamples, tuple(without))
 
 
-def seeds_interval(values: Sequence[float], *, generator: np.random.Generator, n_resamples: int) -> Interval | None:
+def seeds_interval(
+    values: Sequence[float], *, draw: Draw, n_resamples: int, within: tuple[float, float] = PER_CENT
+) -> Interval | None:
     """Returns the interval of the mean of these values, one a seed; None for a single one."""
     if len(values) < 2:
         return None
-    return interval_of(_weights(len(values), generator, n_resamples) @ np.array(values))
+    weights = seed_weights(len(values), draw(f"{len(values)} seeds"), n_resamples)
+    return interval_of(np.clip(weights @ np.array(values), *within))
 
 
 def interval_of(values: Float[np.ndarray, " resamples"]) -> Interval | None:
     """Returns the middle 95 %, None where all are alike since nothing was drawn."""
-    if np.ptp(values) == 0:
+    if np.ptp(values) < ROUNDING:
         return None
     low, high = np.quantile(values, [0.025, 0.975])
     return Interval(float(low), float(high))
@@ -130,7 +138,7 @@ def interval_of(values: Float[np.ndarray, " resamples"]) -> Interval | None:
 
 def two_sided(values: Float[np.ndarray, " resamples"]) -> float:
     """Returns the p-value of a resampled difference: twice the smaller share on one side of 0, as (c + 1) / (n + 1)."""
-    c = min(int(np.count_nonzero(values <= 0)), int(np.count_nonzero(values >= 0)))
+    c = min(int(np.count_nonzero(values <= ROUNDING)), int(np.count_nonzero(values >= -ROUNDING)))
     return min(1.0, 2 * (c + 1) / (len(values) + 1))
 
 
@@ -138,38 +146,30 @@ class _Draws:
     """What is drawn once and used for all systems: weights of training runs, and of each treebank's supports."""
 
     def __init__(self, generator: np.random.Generator, n_resamples: int) -> None:
-        self.generator, self.n = generator, n_resamples
-        self.held: dict[object, Float[np.ndarray, "resamples seeds"]] = {}
+        self.generator, self.n = Draw(generator), n_resamples
 
-    def weights(self, key: object, n_seeds: int) -> Float[np.ndarray, "resamples seeds"]:
-        if key not in self.held:
-            self.held[key] = _weights(n_seeds, self.generator, self.n)
-        return self.held[key]
+    def weights(self, name: str, seeds: Sequence[str]) -> Mapping[str, Float[np.ndarray, " resamples"]]:
+        drawn = seed_weights(len(seeds), self.generator(name, *seeds), self.n)
+        return dict(zip(seeds, drawn.T, strict=True))
 
     def averaged(
         self, treebank: str, cell: Sequence[Run], las: Float[np.ndarray, "runs resamples"]
     ) -> Float[np.ndarray, " resamples"]:
-        """The weighted mean over a cell's runs in each resample."""
-        training = tuple(sorted({str(run.training_seed) for run in cell}))
-        supports = tuple(sorted({str(run.support_seed) for run in cell}))
-        of_training = self.weights(training, len(training))
-        of_supports = self.weights((treebank, supports), len(supports))
-        weights = np.stack(
-            [
-                of_training[:, training.index(str(run.training_seed))]
-                * of_supports[:, supports.index(str(run.support_seed))]
-                for run in cell
-            ]
-        )  # [runs, resamples]
-        total = weights.sum(axis=0)  # 0 where the drawn pair of seeds was not tested
-        mean = np.einsum("ir,ir->r", weights, las) / np.where(total > 0, total, 1)
-        found: Float[np.ndarray, " resamples"] = np.where(total > 0, mean, las.mean(axis=0))
+        """The weighted mean over a cell's runs in each resample.
+
+        Where each training run was tested with each support both count; else a training run's supports are its own, and
+        weighing it weighs them.
+        """
+        pairs = [(str(run.training_seed), str(run.support_seed)) for run in cell]
+        each, n = Counter(training for training, _ in pairs), Counter(support for _, support in pairs)
+        of_training = self.weights("training", sorted(each))
+        if set(n.values()) == {len(each)}:
+            of_support = self.weights(f"supports of {treebank}", sorted(n))
+            weights = [of_training[training] * of_support[support] for training, support in pairs]
+        else:
+            weights = [of_training[training] / each[training] for training, _ in pairs]
+        found: Float[np.ndarray, " resamples"] = np.einsum("ir,ir->r", np.stack(weights), las)
         return found
-
-
-def _weights(n: int, generator: np.random.Generator, n_resamples: int) -> Float[np.ndarray, "resamples seeds"]:
-    size = max(n - 1, 1)
-    return generator.multinomial(size, np.full(n, 1 / n), size=n_resamples) / size
 
 
 def _sentences(runs: Sequence[Run]) -> tuple[int, ...] | None:
@@ -185,6 +185,7 @@ def _by_run(
     if words is None:
         return {name: np.repeat([[run.las] for run in cell], drawn.n, axis=1) for name, cell in cells.items()}
     n, every = len(words), [run for cell in cells.values() for run in cell]
+    generator = drawn.generator("sentences", *{run.treebank for run in every})
     right, sizes = np.zeros((len(every), n)), np.zeros((len(every), n))
     for i, run in enumerate(every):
         assert run.details.by_sentence is not None
@@ -192,7 +193,7 @@ def _by_run(
             if correct is not None:
                 right[i, j], sizes[i, j] = correct, words[j]
     las = np.concatenate(
-        [_las(right, sizes, drawn.generator, size) for size in _blocks(drawn.n, n)], axis=1
+        [_las(right, sizes, generator, size) for size in _blocks(drawn.n, n)], axis=1
     )  # [runs, resamples]
     found, at = {}, 0
     for name, cell in cells.items():

@@ -12,10 +12,12 @@ from statistics import stdev
 
 import numpy as np
 
+from sublingual.analysis.cells import cells_of, compared_treebanks
 from sublingual.analysis.details import TrainingFile
 from sublingual.analysis.facts import Facts
 from sublingual.analysis.intervals import Interval, seeds_interval
 from sublingual.analysis.records import Run, by_system
+from sublingual.analysis.statistics import Draw
 from sublingual.errors import DataError, LanguageError
 from sublingual.languages import resolve
 
@@ -30,7 +32,8 @@ class Right:
     """How one system did on some labels, over all runs.
 
     gold: their words; label: of these with the right full label; both: with the right head too. labels, languages: on how
-    many of them any word is right in both. percent, sd, interval: of `both`, over all words, and over the pairs of seeds.
+    many of them any word is right in both. percent, sd, interval: of `both`, over all words, and over the training runs (over
+    the supports of a single one).
     """
 
     gold: int
@@ -82,6 +85,7 @@ def label_table(
 ) -> LabelTable:
     """Returns how the systems do on labels that are unseen or rare in the training files of all of them together.
 
+    Like the other tables on the treebanks on which all of them are adapted; a system that nowhere is has no row.
     Raises DataError for records without a breakdown by label, and where the facts lack a training file.
     """
     lacking = [run for run in runs if run.details.breakdown is None or run.details.parser is None]
@@ -91,10 +95,10 @@ def label_table(
     training = training_files(runs)
     seen = _counted(training, facts)
     total = sum(seen.values())
-    in_test = _in_test(runs)
+    own = _compared(runs)
+    in_test = _in_test([run for of_system in own.values() for run in of_system])
     kinds = {label: _kind(seen[label], total) for label in sorted({label for own in in_test.values() for label in own})}
-    own = by_system(runs)
-    draw = _Intervals(generator, n_resamples)
+    draw = _Intervals(Draw(generator), n_resamples)
     rows = tuple(_row(label, kind, seen[label], in_test, own, draw) for label, kind in kinds.items())
     systems = {
         name: {kind: _right(of_system, [label for label, its in kinds.items() if its == kind], draw) for kind in KINDS}
@@ -144,6 +148,14 @@ def _kind(n: int, total: int) -> str:
     return "rare" if n < RARE_BELOW * total else "common"
 
 
+def _compared(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """The runs by system on the treebanks that are compared."""
+    cells, systems = cells_of(runs), by_system(runs)
+    compared = compared_treebanks(cells)
+    adapted = [name for name, own in cells.items() if any(cell.las is not None for cell in own.values())]
+    return {name: [run for run in systems[name] if run.treebank in compared] for name in adapted}
+
+
 def _in_test(runs: Sequence[Run]) -> dict[str, dict[str, int]]:
     """The gold words of each label by treebank: the most that a run scored, since supports differ."""
     found: dict[str, dict[str, int]] = {}
@@ -171,11 +183,12 @@ def _row(
 
 def _right(runs: Sequence[Run], labels: Sequence[str], draw: _Intervals) -> Right:
     gold = label_right = both = 0
-    by_seeds: dict[object, list[int]] = {}
+    is_trained_anew = len({run.training_seed for run in runs}) > 1
+    by_seed: dict[object, list[int]] = {}
     labels_right, languages = set(), set()
     for run in runs:
         assert run.details.breakdown is not None
-        pair = by_seeds.setdefault((run.training_seed, run.support_seed), [0, 0])
+        pair = by_seed.setdefault(run.training_seed if is_trained_anew else run.support_seed, [0, 0])
         for label in labels:
             counts = run.details.breakdown.labels.get(label, (0, 0, 0, 0))
             gold, label_right, both = gold + counts[0], label_right + counts[2], both + counts[3]
@@ -183,17 +196,17 @@ def _right(runs: Sequence[Run], labels: Sequence[str], draw: _Intervals) -> Righ
             if counts[3]:
                 labels_right.add(label)
                 languages.add(_language(run.treebank))
-    shares = [100 * right / n for n, right in by_seeds.values() if n]
+    shares = [100 * right / n for n, right in by_seed.values() if n]
     sd = stdev(shares) if len(shares) > 1 else None
     return Right(gold, label_right, both, len(labels_right), len(languages), sd, draw(shares))
 
 
 @dataclass(frozen=True)
 class _Intervals:
-    """The interval of a mean over pairs of seeds."""
+    """The interval of a mean over seeds."""
 
-    generator: np.random.Generator
+    draw: Draw
     n_resamples: int
 
     def __call__(self, shares: Sequence[float]) -> Interval | None:
-        return seeds_interval(shares, generator=self.generator, n_resamples=self.n_resamples)
+        return seeds_interval(shares, draw=self.draw, n_resamples=self.n_resamples)

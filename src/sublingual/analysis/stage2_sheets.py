@@ -138,8 +138,8 @@ def ablation_sheet(rows: Sequence[Ablation]) -> Sheet:
     scores = ("LAS", "its LAS", "difference", "p", "lower on", "training runs")
     columns = ("control", "system", "against", "on", *scores, "the paper")
     notes = (
-        "both means are of the runs with the same seeds, ± sd over them; in brackets 95 %: sentences, support seeds and "
-        "training runs drawn anew; p corrected for all lines of this table (Holm)",
+        "both means are of the runs with the same seeds, ± sd over them; in brackets 95 %: sentences drawn anew, "
+        "training runs with their support sets by Student's t; p corrected for all lines of this table (Holm)",
     )
     return Sheet(columns, lines, notes)
 

@@ -1,9 +1,10 @@
 """Two systems on the same treebanks and supports -> their difference, its interval, and how often chance gives as much.
 
-The interval is from a hierarchical paired bootstrap: treebanks are drawn with replacement, then support seeds in each,
-and training runs once for all treebanks, since each of them made one parser. The p-value is from flipped signs of the
-treebanks' differences. Several comparisons of one table are corrected together (Holm 1979). `comparison` compares two
-outputs of one file over its sentences.
+The interval is from a hierarchical paired bootstrap: treebanks are drawn with replacement, then support seeds in each;
+training runs are weighed anew once for all treebanks, since each of them made one parser, by Student's t, since they are
+few (`seed_weights`). The p-value is from flipped signs of the treebanks' differences and the same weights. Several
+comparisons of one table are corrected together (Holm 1979). `comparison` compares two outputs of one file over its
+sentences.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
+from zlib import crc32
 
 import numpy as np
 from jaxtyping import Float
@@ -67,9 +69,11 @@ def compare_systems(
     runs: Sequence[Run], bases: Mapping[str, str], *, generator: np.random.Generator, n_resamples: int = 10_000
 ) -> tuple[Paired, ...]:
     """Returns each system's comparison with its base (`tables.bases_of`), the p-values corrected for their number."""
-    own = by_system(runs)
+    own, draw = by_system(runs), Draw(generator)
     found = [
-        compare_runs(own[base], own[system], names=(base, system), generator=generator, n_resamples=n_resamples)
+        compare_runs(
+            own[base], own[system], names=(base, system), generator=draw(base, system), n_resamples=n_resamples
+        )
         for system, base in bases.items()
     ]
     corrected = holm([each.las.p_value for each in found])
@@ -86,10 +90,9 @@ def compare_runs(
 ) -> Paired:
     """Returns how the runs of a system differ from those of its base; a generator in the same state gives the same numbers.
 
-    With two training runs or more of a system these are drawn too, one fewer than there are, by which the variance of
-    their mean is right on average (Rao and Wu 1988); with two or three it stays a rough guide. Runs of both systems with
-    the same training seeds saw the same data in the same order and are drawn as pairs; supports that belong to one training
-    run are drawn with it. Raises DataError where the systems have no pair in common, ConfigError for fewer than one
+    With two training runs or more of a system these are weighed anew too (`seed_weights`). Runs of both systems with the
+    same training seeds saw the same data in the same order and are weighed as pairs; supports that belong to one training
+    run go with it. Raises DataError where the systems have no pair in common, ConfigError for fewer than one
     resample.
     """
     if n_resamples < 1:
@@ -125,6 +128,30 @@ def compare_runs(
     )
 
 
+class Draw:
+    """Generators for parts of one analysis, each by the part's name alone: the order of the parts changes no number."""
+
+    def __init__(self, generator: np.random.Generator) -> None:
+        self.number = int(generator.integers(2**63))
+
+    def __call__(self, *names: str) -> np.random.Generator:
+        return np.random.default_rng([self.number, crc32("\0".join(names).encode())])
+
+
+def seed_weights(n: int, generator: np.random.Generator, n_resamples: int) -> Float[np.ndarray, "resamples seeds"]:
+    """Returns weights of n seeds, each row of sum 1: means so weighted are Student's mean + t(n - 1) s / sqrt(n).
+
+    Quantiles over the rows are then Student's interval, and systems weighed by the same rows stay paired. Seeds drawn with
+    replacement have tails far too thin when they are few: of three that lean one way by chance they are as sure as can be.
+    """
+    if n == 1:
+        return np.ones((n_resamples, 1))
+    normal = generator.standard_normal((n_resamples, n))
+    normal -= normal.mean(axis=1, keepdims=True)
+    spread: Float[np.ndarray, "resamples 1"] = np.sqrt(generator.chisquare(n - 1, (n_resamples, 1)) / (n - 1))
+    return 1 / n + normal / spread / np.sqrt(n * (n - 1))
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Returns the p-values corrected for their number by Holm's step-down rule (1979), in the same order.
 
@@ -147,8 +174,8 @@ def _pairs(base: Sequence[Run], system: Sequence[Run]) -> dict[str, list[int | N
         if run.treebank not in failed:
             counts[run.treebank, run.support_seed] = counts.get((run.treebank, run.support_seed), 0) + 1
     kept: dict[str, list[int | None]] = {}
-    for (treebank, seed), n in counts.items():
-        if n == needed:
+    for treebank, seed in sorted(counts, key=lambda pair: (pair[0], pair[1] is None, pair[1])):
+        if counts[treebank, seed] == needed:
             kept.setdefault(treebank, []).append(seed)
     return kept
 
@@ -177,12 +204,8 @@ def _training_weights(
 ) -> tuple[Float[np.ndarray, "resamples training_a"], Float[np.ndarray, "resamples training_b"]]:
     """How much each training run counts in each resample; the same draws for both sides where the seeds are the same."""
 
-    def drawn(n: int) -> Float[np.ndarray, "resamples training"]:
-        size = max(n - 1, 1)
-        return generator.multinomial(size, np.full(n, 1 / n), size=n_resamples) / size
-
-    of_a = drawn(len(a.training))
-    return of_a, of_a if a.training == b.training else drawn(len(b.training))
+    of_a = seed_weights(len(a.training), generator, n_resamples)
+    return of_a, of_a if a.training == b.training else seed_weights(len(b.training), generator, n_resamples)
 
 
 def _bootstrapped(

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from sublingual.analysis.baselines import BASELINES
 from sublingual.analysis.beside import Beside, Plain, bounds, on_resamples
 from sublingual.analysis.intervals import Interval
 from sublingual.analysis.rendering import Sheet, number
 from sublingual.analysis.statistics import Paired
 from sublingual.analysis.tables import SystemRow, SystemTable
+
+LOOPS = ("nonep", "meta")
 
 
 def system_sheet(table: SystemTable, comparisons: Sequence[Paired] = (), *, beside: Beside | None = None) -> Sheet:
@@ -47,13 +50,13 @@ def _system_line(row: SystemRow, n_treebanks: int) -> list[str]:
 
 
 def _on_loops(table: SystemTable) -> list[str]:
-    """On how many treebanks a system of each loop is best: the column Total of Table 1, where no tie counts twice."""
+    """On how many treebanks a system of each loop is best: the column Total of Table 1, unless a tie would count twice."""
     found: dict[str, int] = {}
     for row in table.rows:
-        if row.wins is not None and not row.ties:
-            loop = row.system.partition("-")[0]
+        loop = row.system.partition("-")[0]
+        if row.wins is not None and loop in LOOPS and row.system not in BASELINES:
             found[loop] = found.get(loop, 0) + row.wins
-    if len(found) < 2 or sum(found.values()) != len(table.treebanks):
+    if len(found) < 2 or any(row.ties for row in table.rows):
         return []
     n = len(table.treebanks)
     return ["best by loop: " + ", ".join(f"{loop} {100 * wins / n:.0f} %" for loop, wins in found.items())]
@@ -78,11 +81,12 @@ def _on_comparisons(comparisons: Sequence[Paired]) -> list[str]:
     bases: dict[str, list[str]] = {}
     for each in comparisons:
         bases.setdefault(each.base, []).append(each.system)
+    runs = sorted({n for each in comparisons if (n := min(each.n_training, each.n_training_base)) > 1})
+    over = f"; both over training runs ({' or '.join(map(str, runs))}) by Student's t" if runs else ""
     against = "; ".join(f"of {', '.join(systems)} to {base}" for base, systems in bases.items())
     notes = [
-        f"difference: {against}; 95 %: treebanks, support seeds and training runs drawn anew, "
-        f"{comparisons[0].n_resamples} times; p: signs of the treebanks' differences flipped, corrected for "
-        f"{len(comparisons)} comparisons (Holm)"
+        f"difference: {against}; 95 %: treebanks and their support seeds drawn anew {comparisons[0].n_resamples} times; p: "
+        f"signs of the treebanks' differences flipped{over}; p corrected for {len(comparisons)} comparisons (Holm)"
     ]
     for each in comparisons:
         if each.n_left_out:

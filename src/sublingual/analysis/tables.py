@@ -218,6 +218,7 @@ def _system_row(
 def _treebank_row(treebank: str, runs: Sequence[Run], cells: Mapping[str, Mapping[str, Cell]]) -> TreebankRow:
     own = [run for run in runs if run.treebank == treebank]
     nearest = [run for run in own if run.method in PLAIN_METHODS and run.code is not None]
+    nearest.sort(key=lambda run: (PLAIN_METHODS.index(run.method), run.code))  # a full system names one of the paper's
     code, similarity = (nearest[0].code, nearest[0].similarity) if nearest else (None, None)
     sizes = (mean_of(run.n_sentences for run in own), mean_of(run.n_words for run in own))
     n_sentences, n_words = (None if size is None else round(size) for size in sizes)
@@ -245,21 +246,26 @@ def _group(
 
 
 def _averages(rows: Sequence[TreebankRow], runs: Mapping[str, Sequence[Run]]) -> Iterator[Average]:
-    """The mean by words, and the one without treebanks of few sentences, where the sizes are known."""
+    """The mean by words, those without treebanks of few sentences (where the sizes are known), and without what was seen."""
     names = tuple(row.treebank for row in rows)
     words = [row.n_words for row in rows if row.n_words is not None]
     if rows and len(words) == len(rows) and sum(words):
         weights = tuple(float(n) for n in words)
         las = {name: _weighted([row.cells[name].las for row in rows if name in row.cells], weights) for name in runs}
         sd = {name: sd_over_seeds(own, names, weights) for name, own in runs.items()}
-        yield Average("by words", names, weights, las, sd)
+        yield Average("by words scored", names, weights, las, sd)
     large = [row for row in rows if row.n_sentences is not None and row.n_sentences >= FEW_SENTENCES]
     if large and all(row.n_sentences is not None for row in rows) and len(large) < len(rows):
-        names = tuple(row.treebank for row in large)
-        las = {name: mean_of(row.cells[name].las if name in row.cells else None for row in large) for name in runs}
-        sd = {name: sd_over_seeds(own, names) for name, own in runs.items()}
-        said = f"without {len(rows) - len(large)} of under {FEW_SENTENCES} sentences"
-        yield Average(said, names, None, las, sd)
+        yield _average(f"without {len(rows) - len(large)} of under {FEW_SENTENCES} sentences", large, runs)
+    unseen = [row for row in rows if not any(cell.has_seen for cell in row.cells.values())]
+    if unseen and len(unseen) < len(rows):
+        yield _average(f"without {len(rows) - len(unseen)} that a parser learned from", unseen, runs)
+
+
+def _average(said: str, rows: Sequence[TreebankRow], runs: Mapping[str, Sequence[Run]]) -> Average:
+    names = tuple(row.treebank for row in rows)
+    las = {name: mean_of(row.cells[name].las if name in row.cells else None for row in rows) for name in runs}
+    return Average(said, names, None, las, {name: sd_over_seeds(own, names) for name, own in runs.items()})
 
 
 def _weighted(values: Sequence[float | None], weights: Sequence[float]) -> float | None:
