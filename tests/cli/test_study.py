@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from sublingual.data.embedded import embedded_folder
+from sublingual.study.config import study
+from sublingual.study.plans import write_plan
+from sublingual.study.steps import keys, steps
 
 Run = Callable[..., Any]
 SMALL = ("--set", "groups={main: {systems: [stage1]}}", "--set", "choices={}", "--set", "tests.cap=2")
@@ -45,3 +48,27 @@ def test_the_commands_of_a_plan_can_be_called_by_hand(
     (facts,) = [command for command in commands if command[1:3] == ["data", "facts"]]
     assert run(*facts[1:]).code == 0
     assert (tmp_path / "facts.jsonl").is_file()
+
+
+def test_a_report_leaves_out_what_was_made_with_other_settings(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Facts that were made now, and records whose step has the key of other settings."""
+    chosen, pages = study("smoke", words=SMALL[1::2]), []
+    write_plan(tmp_path, chosen, embedded_folder())
+    monkeypatch.setattr("sublingual.cli.figures.report", pages.append)
+    graph = steps(chosen, ud=embedded_folder())
+    test, facts = (next(step for step in graph if step.name == name) for name in ("test-stage1-0-others", "facts"))
+    for step in (test, facts):
+        path = tmp_path / step.outputs[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}\n")
+    (tmp_path / "keys").mkdir()
+    (tmp_path / test.mark("0123456789abcdef")).touch()
+    ran = run("study", "report", "--out", tmp_path)
+    assert (ran.code, "has no results yet" in ran.last) == (1, True)
+    assert "left out, as made with other settings than now or not to the end: 2 of 2 files" in ran.err
+    (tmp_path / facts.mark(keys(graph)["facts"])).touch()
+    ran = run("study", "report", "--out", tmp_path)
+    assert "not to the end: 1 of 2 files" in ran.err
+    assert pages == [[tmp_path / "facts.jsonl", tmp_path / "report.html"]]

@@ -16,7 +16,7 @@ from sublingual.data.releases import ud_folder
 from sublingual.errors import DataError, TrainingError
 from sublingual.study.config import EMBEDDED, Study, study
 from sublingual.study.plans import PLAN, read_plan
-from sublingual.study.progress import is_done, to_do
+from sublingual.study.progress import is_done, marks_by_output, to_do
 from sublingual.study.steps import PAGE, Step, keys, steps, targets
 
 if TYPE_CHECKING:
@@ -83,13 +83,18 @@ def status(scale: Scale = "smoke", out: Out = None) -> None:
 
 @app.command()
 def report(scale: Scale = "smoke", out: Out = None) -> None:
-    """Make the report of a study from the results that are there, complete or not."""
+    """Make the report of a study from the results that its settings gave so far."""
     from sublingual.cli.figures import report as page
 
     folder = _folder(out, scale)
     chosen, release = read_plan(folder / PLAN)
-    of_all = next(step for step in steps(chosen, ud=release) if step.kind == "report")
-    there = [folder / path for path in of_all.inputs if (folder / path).is_file()]
+    graph = steps(chosen, ud=release)
+    of_all, marks = next(step for step in graph if step.kind == "report"), marks_by_output(graph)
+    found = [path for path in of_all.inputs if (folder / path).is_file()]
+    there = [folder / path for path in found if (folder / marks[path]).exists()]
+    if len(there) < len(found):
+        n = len(found) - len(there)
+        say(f"left out, as made with other settings than now or not to the end: {n} of {len(found)} files")
     if not there:
         raise DataError(f"{folder} has no results yet; get some: sublingual study run --out {folder}")
     say(f"{len(there)} of {len(of_all.inputs)} files of results are there")
