@@ -13,6 +13,7 @@ import pytest
 from sublingual.data.embedded import embedded_folder
 from sublingual.study.config import study
 from sublingual.study.plans import write_plan
+from sublingual.study.progress import to_do
 from sublingual.study.steps import keys, steps
 
 Run = Callable[..., Any]
@@ -36,18 +37,24 @@ def test_a_plan_names_steps_reasons_and_hours(run: Run, tmp_path: Path) -> None:
 def test_the_commands_of_a_plan_can_be_called_by_hand(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The folders, and of the commands one that needs no other: the facts."""
+    """The folders, and of the commands one that needs no other: the facts, which are then done."""
     ran = run("study", "run", "--scale", "smoke", "--dry-run", "--commands", *SMALL)
-    folders, *commands = map(shlex.split, ran.out.splitlines())
+    folders, *lines = map(shlex.split, ran.out.splitlines())
     assert folders[:2] == ["mkdir", "-p"]
-    assert {"models", "records/stage1-0", "tables", "."} <= set(folders)
-    assert all(command[0] == "sublingual" for command in commands)
+    assert {"models", "records/stage1-0", "tables", ".", "keys"} <= set(folders)
+    assert all((line[0], *line[-3:-1]) == ("sublingual", "&&", "touch") for line in lines)
+    commands = [line[:-3] for line in lines]
     assert all(str(Path(command[-1]).parent) in folders for command in commands if ">" in command)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SUBLINGUAL_UD", str(embedded_folder()))
     (facts,) = [command for command in commands if command[1:3] == ["data", "facts"]]
     assert run(*facts[1:]).code == 0
     assert (tmp_path / "facts.jsonl").is_file()
+    graph = steps(study("smoke", words=SMALL[1::2]), ud=embedded_folder())
+    assert "facts" in to_do(graph, tmp_path)
+    (tmp_path / "keys").mkdir()
+    (tmp_path / lines[commands.index(facts)][-1]).touch()
+    assert "facts" not in to_do(graph, tmp_path)
 
 
 def test_a_report_leaves_out_what_was_made_with_other_settings(

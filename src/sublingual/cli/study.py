@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,7 +54,7 @@ def run(
     why = to_do(graph, folder, wanted=wanted)
     todo = [step for step in graph if step.name in why]
     if dry and commands:
-        for line in _by_hand(todo):
+        for line in _by_hand(todo, keys(graph)):
             print(line)
     elif dry:
         table(["step", "kind", "minutes", "why"], [[s.name, s.kind, _minutes(s), why[s.name]] for s in todo])
@@ -119,13 +119,15 @@ def choose(
     )
 
 
-def _by_hand(todo: Sequence[Step]) -> Iterator[str]:
-    """The lines of a script that does these steps in the study's folder: the folders, which the engine makes, and commands."""
-    folders = dict.fromkeys(str(Path(path).parent) for step in todo for path in step.outputs)
+def _by_hand(todo: Sequence[Step], made: Mapping[str, str]) -> Iterator[str]:
+    """The lines of a script that does these steps in the study's folder: the folders, which the engine makes, and commands,
+    each with what then says that it was done; `made` are the keys."""
+    marks = {step.name: step.mark(made[step.name]) for step in todo}
+    folders = dict.fromkeys(str(Path(path).parent) for step in todo for path in (*step.outputs, marks[step.name]))
     if todo:
         yield shlex.join(["mkdir", "-p", *folders])
     for step in todo:
-        yield shlex.join(["sublingual", *step.command])
+        yield f"{shlex.join(['sublingual', *step.command])} && {shlex.join(['touch', marks[step.name]])}"
 
 
 def _folder(out: Path | None, scale: str) -> Path:
