@@ -21,10 +21,10 @@ from sublingual.analysis.labels import LabelTable, label_table, training_files
 from sublingual.analysis.material import Material
 from sublingual.analysis.own import OwnTable, own_table
 from sublingual.analysis.paper import Baselines, baselines
-from sublingual.analysis.records import Run, by_system
+from sublingual.analysis.records import Run, by_system, refuse_unknown
 from sublingual.analysis.replication import Replicated, replicated
 from sublingual.analysis.statistics import Paired, compare_systems
-from sublingual.analysis.tables import SystemTable, TreebankTable, bases_of, system_table, treebank_table
+from sublingual.analysis.tables import OWN_FULL, SystemTable, TreebankTable, bases_of, system_table, treebank_table
 from sublingual.data.catalogue import stage2_treebanks
 from sublingual.errors import ConfigError
 
@@ -52,7 +52,9 @@ class Results:
         return self._of([run for run in self.runs if run.system not in BASELINES])
 
     def _of(self, runs: Sequence[Run]) -> Results:
-        """The results of some of the runs; without a base where these have none."""
+        """The results of some of the runs; without a base where these have none. ConfigError for one that no runs have."""
+        if self.base is not None and self.base != OWN_FULL and self.runs:
+            refuse_unknown(self.base, by_system(self.runs), kind="system")
         try:
             base = self.base if self.base is not None and bases_of(by_system(runs), self.base) else None
         except ConfigError:
