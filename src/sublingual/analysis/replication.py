@@ -39,8 +39,8 @@ class Replicated:
 
     @property
     def same_sign(self) -> bool | None:
-        """Whether our mean gain has the sign of the printed one."""
-        return None if self.gain is None or self.printed_gain is None else self.gain * self.printed_gain > 0
+        """Whether our mean gain has the sign of the printed one; None where one of them has none."""
+        return self.gain * self.printed_gain > 0 if self.gain and self.printed_gain else None
 
 
 def replicated(table: TreebankTable, beside: Beside) -> tuple[Replicated, ...]:

@@ -139,7 +139,9 @@ class Results:
 
     @cached_property
     def replicated(self) -> tuple[Replicated, ...]:
-        return replicated(self.treebanks, self.beside)
+        """Against the full system of each loop, as the paper prints gains, whatever the base of other tables is."""
+        own = self if self.base == OWN_FULL else replace(self, base=OWN_FULL)._of(self.runs)
+        return replicated(own.treebanks, own.beside)
 
     @cached_property
     def guidance(self) -> Guidance | None:
