@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sublingual.analysis.beside import Plain
-from sublingual.analysis.factors import Correlation, Factor, gains, go_together
+from sublingual.analysis.factors import Factor, gains, go_together
 from sublingual.analysis.rendering import Entry, Sheet
 from sublingual.analysis.tables import TreebankTable
-from sublingual.errors import ConfigError, DataError
+from sublingual.errors import ConfigError
 
 
 def factor_sheet(table: TreebankTable, factors: Sequence[Factor]) -> Sheet:
@@ -19,7 +19,7 @@ def factor_sheet(table: TreebankTable, factors: Sequence[Factor]) -> Sheet:
     _refuse_baseless(table)
     rows = []
     for factor in factors:
-        found = [_together(table, system, factor) for system in table.bases]
+        found = [go_together(factor, gains(table, system)) for system in table.bases]
         cells = (Entry(str(each or "-"), value=None if each is None else each.r) for each in found)
         rows.append((factor.name, *cells))
     notes = (
@@ -35,18 +35,11 @@ def factor_rows(table: TreebankTable, factors: Sequence[Factor]) -> list[Plain]:
     rows = []
     for factor in factors:
         for system, base in table.bases.items():
-            found = _together(table, system, factor)
+            found = go_together(factor, gains(table, system))
             numbers = (found.r, found.low, found.high, found.n) if found is not None else (None,) * 4
             named = dict(zip(("r", "low", "high", "n"), numbers, strict=True))
             rows.append({"factor": factor.key, "name": factor.name, "system": system, "base": base, **named})
     return rows
-
-
-def _together(table: TreebankTable, system: str, factor: Factor) -> Correlation | None:
-    try:
-        return go_together(factor, gains(table, system))
-    except DataError:  # too few treebanks, or all alike
-        return None
 
 
 def _refuse_baseless(table: TreebankTable) -> None:

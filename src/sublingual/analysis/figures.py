@@ -66,7 +66,9 @@ def by_factor(results: Results) -> Figure:
     based = _with_bases(results)
     table = based.treebanks
     systems = [name for name in _FIGURE_2 if name in table.bases] or [*table.bases][:2]
-    panels = [factor for factor in based.factors if any(_shown(factor, gains(table, system)) for system in systems)]
+    panels = [
+        factor for factor in based.factors if any(go_together(factor, gains(table, system)) for system in systems)
+    ]
     if not panels:
         raise ConfigError("too few treebanks with a gain and a property to draw: four are needed")
     groups = {row.treebank: row.code or "-" for row in table.total.rows}
@@ -86,13 +88,6 @@ def by_factor(results: Results) -> Figure:
     return drawn
 
 
-def _shown(factor: Factor, gained: Mapping[str, float]) -> bool:
-    try:
-        return bool(go_together(factor, gained))
-    except DataError:
-        return False
-
-
 def _scatter(
     axes: Axes, factor: Factor, gained: Mapping[str, float], groups: Mapping[str, str], codes: Sequence[str]
 ) -> None:
@@ -103,10 +98,10 @@ def _scatter(
         axes.scatter(*points, s=16, alpha=0.75, linewidths=0, label=code, **plots.marker_style(i))
     axes.axhline(0, color=plots.SOFT, linewidth=0.8)
     axes.locator_params(axis="x", nbins=5)
-    if _shown(factor, gained):
+    if (found := go_together(factor, gained)) is not None:
         x, y = [factor.values[t] for t in both], [gained[t] for t in both]
         plots.line_of_best_fit(axes, x, y)
-        axes.set_title(str(go_together(factor, gained)), fontsize=8, fontweight="normal")
+        axes.set_title(str(found), fontsize=8, fontweight="normal")
 
 
 def masks(results: Results) -> Figure:
