@@ -160,7 +160,14 @@ def test_models_that_are_gone_are_made_again_only_where_they_are_needed(bench: B
     bench.run(toy())
     conflicts = bench.folder / "models" / "nonep-full-0.run" / "conflicts.json"
     conflicts.write_text("kept")
-    small = ("keys/*", "records/*/*", "choices/**/*", "facts.jsonl", "subnetworks/heads/*.json", "models/*.run/conflicts.json")
+    small = (
+        "keys/*",
+        "records/*/*",
+        "choices/**/*",
+        "facts.jsonl",
+        "subnetworks/heads/*.json",
+        "models/*.run/conflicts.json",
+    )
     kept = {path for pattern in small for path in bench.folder.glob(pattern)}
     for path in [path for path in bench.folder.rglob("*") if path.is_file() and path not in kept]:
         path.unlink()

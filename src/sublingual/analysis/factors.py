@@ -9,6 +9,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from sublingual.analysis.baselines import is_baseline
 from sublingual.analysis.facts import Facts, domains_covered, pretraining
 from sublingual.analysis.tables import TreebankTable, difference
 from sublingual.errors import LanguageError
@@ -57,6 +58,11 @@ def gains(table: TreebankTable, system: str) -> dict[str, float]:
     base = table.bases[system]
     found = {row.treebank: difference(row, system, base) for row in table.total.rows}
     return {treebank: gain for treebank, gain in found.items() if gain is not None}
+
+
+def gaining(table: TreebankTable) -> dict[str, str]:
+    """Returns the systems of whose gains is spoken, each with its base: all that have one but baselines."""
+    return {system: base for system, base in table.bases.items() if not is_baseline(system)}
 
 
 def go_together(factor: Factor, gained: Mapping[str, float]) -> Correlation | None:

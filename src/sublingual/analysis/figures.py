@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from sublingual.analysis import plots
 from sublingual.analysis.ablations import TEST, Ablation
 from sublingual.analysis.cells import cells_of, compared_treebanks, mean_of
-from sublingual.analysis.factors import Factor, gains, go_together
+from sublingual.analysis.factors import Factor, gaining, gains, go_together
 from sublingual.analysis.intervals import Interval, resampled
 from sublingual.analysis.maps import overlap_figure, subnetwork_figure
 from sublingual.analysis.records import Run, by_system
@@ -35,9 +35,9 @@ class Kind:
 
 
 def changes(results: Results) -> Figure:
-    """Returns figure 1: the density of the changes of LAS over treebanks, of each system against its base."""
+    """Returns figure 1: the density of the changes of LAS over treebanks, of each system against its base; of no baseline."""
     table = _with_bases(results).treebanks
-    found = {system: [*gains(table, system).values()] for system in table.bases}
+    found = {system: [*gains(table, system).values()] for system in gaining(table)}
     found = {system: values for system, values in found.items() if len(values) > 1 and np.ptp(values) > 0}
     if not found:
         raise ConfigError("no system differs from its base on two treebanks or more: there is no density to draw")
@@ -65,7 +65,7 @@ def by_factor(results: Results) -> Figure:
     """Returns figure 2: gains against similarity, pretraining, domains, and what stands beside them; r and its interval."""
     based = _with_bases(results)
     table = based.treebanks
-    systems = [name for name in _FIGURE_2 if name in table.bases] or [*table.bases][:2]
+    systems = [name for name in _FIGURE_2 if name in table.bases] or [*gaining(table)][:2]
     panels = [
         factor for factor in based.factors if any(go_together(factor, gains(table, system)) for system in systems)
     ]
@@ -227,7 +227,7 @@ def _with_bases(results: Results) -> Results:
     if not results.runs:
         raise ConfigError("no records of `sublingual fewshot` in these files")
     main = results.main()
-    if not main.bases:
+    if not gaining(main.treebanks):
         raise ConfigError("changes need a base; give --base full (with records of a full system), or a system's name")
     return main
 

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from sublingual.analysis.ablations import CONTROLS, Ablation, ablations
-from sublingual.analysis.baselines import BASELINES
+from sublingual.analysis.baselines import is_baseline
 from sublingual.analysis.beside import Beside
 from sublingual.analysis.cells import cells_of
 from sublingual.analysis.conflicts import ConflictRow, conflict_table
@@ -49,7 +49,7 @@ class Results:
     @cached_property
     def subject(self) -> Results:
         """The same without baselines, which learned from other files: what labels, factors and guidance are of."""
-        return self._of([run for run in self.runs if run.system not in BASELINES])
+        return self._of([run for run in self.runs if not is_baseline(run.system)])
 
     def _of(self, runs: Sequence[Run]) -> Results:
         """The results of some of the runs; without a base where these have none. ConfigError for one that no runs have."""

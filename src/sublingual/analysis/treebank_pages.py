@@ -126,8 +126,9 @@ class _Intervals:
 
 
 def _brief(cells: Mapping[str, Cell]) -> str:
-    """The best score in a few words."""
-    known = {name: cell.las for name, cell in cells.items() if cell.las is not None and not is_control(name)}
+    """The best score in a few words: of no control, and of no parser that learned from the treebank's own training file."""
+    scored = {name: cell for name, cell in cells.items() if not is_control(name) and not cell.has_seen}
+    known = {name: cell.las for name, cell in scored.items() if cell.las is not None}
     if not known:
         return "no score"
     best = max(known, key=lambda name: known[name])
