@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
+from zlib import crc32
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -162,8 +163,8 @@ def curve(results: Results) -> Figure:
     with plots.styled():
         drawn, axes = plots.figure(5.4, 3.6)
         axis = axes[0, 0]
-        for i, (system, by_size) in enumerate(sizes.items()):
-            _curve(axis, system, by_size, i, results)
+        for i, (name, by_size) in enumerate(sizes.items()):
+            _curve(axis, name, by_size, i, results)
         every = sorted({0, *(n for by_size in sizes.values() for n in by_size)})
         axis.set_xscale("symlog", linthresh=5, linscale=0.6)
         axis.set_xticks(every, [str(n) for n in every])
@@ -174,13 +175,13 @@ def curve(results: Results) -> Figure:
     return drawn
 
 
-def _curve(axes: Axes, system: str, by_size: Mapping[int, Sequence[Run]], i: int, results: Results) -> None:
+def _curve(axes: Axes, name: str, by_size: Mapping[int, Sequence[Run]], i: int, results: Results) -> None:
     cells = {n: cells_of(by_size[n]) for n in sorted(by_size)}
     flat = {n: next(iter(own.values())) for n, own in cells.items()}
     compared = compared_treebanks({str(n): own for n, own in flat.items()})
     if not compared:
-        raise DataError(f"{system}: no treebank has all support sizes ({', '.join(map(str, flat))})")
-    generator = np.random.default_rng([results.seed, 7, i])
+        raise DataError(f"{name}: no treebank has all support sizes ({', '.join(map(str, flat))})")
+    generator = np.random.default_rng([results.seed, 7, crc32(name.encode())])  # whatever the order of the files
     n_resamples = min(results.n_resamples, 2000)
     points, bands = [], []
     zero = mean_of(flat[min(flat)][t].zero_shot for t in compared)
@@ -189,10 +190,11 @@ def _curve(axes: Axes, system: str, by_size: Mapping[int, Sequence[Run]], i: int
     for n, own in flat.items():
         las = mean_of(own[t].las for t in compared)
         assert las is not None
-        drawn = resampled(by_size[n], generator=generator, n_resamples=n_resamples)
-        (name,) = drawn.las
+        runs = sorted(by_size[n], key=lambda run: str(run.key))
+        drawn = resampled(runs, generator=generator, n_resamples=n_resamples)
+        (row,) = drawn.las
         points.append((n, las))
-        bands.append((n, drawn.mean(name, compared)))
+        bands.append((n, drawn.mean(row, compared)))
     x, y = zip(*points, strict=True)
     style = plots.line_style(i)
     axes.plot(
@@ -200,7 +202,7 @@ def _curve(axes: Axes, system: str, by_size: Mapping[int, Sequence[Run]], i: int
         y,
         marker=plots.marker_style(i)["marker"],
         markersize=4,
-        label=f"{system}, {len(compared)} treebanks",
+        label=f"{name}, {len(compared)} treebanks",
         **style,
     )
     known = [(n, between) for n, between in bands if between is not None]

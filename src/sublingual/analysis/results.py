@@ -156,13 +156,20 @@ class Results:
 
 def is_control(name: str) -> bool:
     """Whether a row of that name is a control, an ablation or another size of support, and no system to compare with."""
-    return "(n=" in name or any(re.fullmatch(control.pattern, name) for control in CONTROLS)
+    return re.search(r"[( ]n=\d", name) is not None or any(re.fullmatch(control.pattern, name) for control in CONTROLS)
 
 
 def support_sizes(runs: Sequence[Run]) -> Mapping[str, dict[int, list[Run]]]:
-    """Returns the runs of learning curves by system and size of support: those with a reserve."""
+    """Returns the runs of learning curves, which have a reserve, by curve and size of support.
+
+    A curve is of one system, one way of transfer, which its name says as a row's does, and one reserve, named where others
+    are.
+    """
+    curves = [run for run in runs if run.reserve is not None and run.is_fewshot]
     found: dict[str, dict[int, list[Run]]] = {}
-    for run in runs:
-        if run.reserve is not None and run.n is not None and run.is_fewshot:
-            found.setdefault(run.system, {}).setdefault(run.n, []).append(run)
+    for name, own in by_system(curves, sizes=False).items():
+        is_one = len({run.reserve for run in own}) == 1
+        for run in own:
+            if run.n is not None:
+                found.setdefault(name if is_one else f"{name}, of {run.reserve}", {}).setdefault(run.n, []).append(run)
     return found
