@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from sublingual.analysis.beside import Beside
 from sublingual.analysis.details import Details, Learned, TrainingFile
+from sublingual.analysis.factor_sheets import factor_rows, factor_sheet
 from sublingual.analysis.material import Material
 from sublingual.analysis.paper import baselines
 from sublingual.analysis.records import Run
 from sublingual.analysis.results import Results
 from sublingual.analysis.tables import system_table, treebank_table
+from sublingual.analysis.treebank_pages import places_of, treebank_pages
 from sublingual.analysis.treebank_sheets import treebank_rows, treebank_sheet
+from sublingual.errors import ConfigError
 
 MakeRun = Callable[..., Run]
 
@@ -73,3 +78,36 @@ def test_labels_factors_and_guidance_are_of_the_systems_alone(runs: list[Run]) -
     found = Results(Material(tuple(runs)), "nonep-full")
     assert {run.system for run in found.subject.runs} == {"nonep-full"}
     assert found.training[0] == "UD_English-EWT"  # what no record says is the paper's; not the baseline's files
+
+
+def test_of_what_gains_of_baselines_go_with_nothing_is_said(run_of: MakeRun, tmp_path: Path) -> None:
+    """Though adapters have a full system of their loop; gains over a baseline are a system's."""
+    names = ("UD_Faroese-OFT", "UD_Welsh-CCG", "UD_Wolof-WTB", "UD_Thai-PUD", "UD_Gothic-PROIEL")
+    las = {"nonep-full": 40.0, "nonep-static": 42.0, "nonep-adapters": 50.0, "udify": 45.0}
+    made = tuple(
+        run_of(system, t, x + i * (i + x % 4), similarity=i / 9)
+        for system, x in las.items()
+        for i, t in enumerate(names)
+    )
+    found = Results(Material(made), "full")
+    assert factor_sheet(found.treebanks, found.factors).columns == ("factor", "nonep-static")
+    assert {row["system"] for row in factor_rows(found.treebanks, found.factors)} == {"nonep-static"}
+    over = Results(Material(made), "udify")
+    assert factor_sheet(over.treebanks, over.factors).columns == ("factor", "nonep-full", "nonep-static")
+    alone = Results(Material(tuple(run for run in made if run.system in ("nonep-full", "nonep-adapters"))), "full")
+    with pytest.raises(ConfigError, match="gains need a base"):
+        factor_sheet(alone.treebanks, alone.factors)
+    pytest.importorskip("matplotlib", reason="figures need the extra `analysis`")
+    from sublingual.analysis.figures import kind_of
+    from sublingual.analysis.report import report
+
+    labels = [str(line.get_label()) for line in kind_of("changes").draw(found).axes[0].get_lines()]
+    assert [label.split(" ")[0] for label in labels if "mean" in label] == ["nonep-static"]
+    assert len(kind_of("factors").draw(found).axes) == len(found.factors)  # one column
+    assert "changes need a base" in report(replace(alone, n_resamples=20), out=tmp_path / "r.html")
+
+
+def test_a_page_of_a_treebank_names_none_best_that_saw_its_training_file(runs: list[Run], tmp_path: Path) -> None:
+    found = Results(Material(tuple(runs)), n_resamples=20)
+    briefs = {page.name: page.brief for page in treebank_pages(found, places_of(found, tmp_path))}
+    assert briefs["UD_Welsh-CCG"] == "best 40.00, nonep-full"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -175,6 +175,30 @@ def test_a_curve_is_over_the_treebanks_that_have_all_sizes(results: Results) -> 
     assert [*line.get_xdata()] == [0, 5, 20, 100]
     assert line.get_ydata()[0] == 20.0
     assert 39 <= line.get_ydata()[1] <= 41
+
+
+def curves(runs: Sequence[Run]) -> dict[str, list[float]]:
+    """The labels of a figure's curves, each with the corners of its band."""
+    figure = kind_of("curve").draw(Results(Material(runs=tuple(runs)), n_resamples=50))
+    (axis,) = figure.axes
+    bands = [np.sort(band.get_paths()[0].vertices.ravel()).tolist() for band in axis.collections]
+    return dict(zip((str(line.get_label()) for line in axis.get_lines()), bands, strict=True))
+
+
+def test_two_ways_of_transfer_and_two_reserves_are_curves_of_their_own(results: Results) -> None:
+    nearest = [run for run in results.runs if run.reserve]
+    random = [replace(run, method="random") for run in nearest]
+    assert [*curves([*nearest, *random])] == ["nonep-static, 3 treebanks", "nonep-static (random), 3 treebanks"]
+    more = [replace(run, reserve=200) for run in nearest]
+    assert [*curves([*nearest, *more])] == ["nonep-static, of 100, 3 treebanks", "nonep-static, of 200, 3 treebanks"]
+
+
+def test_the_band_of_a_curve_does_not_depend_on_the_order_of_the_files(results: Results) -> None:
+    static = [run for run in results.runs if run.reserve]
+    both = [*static, *(replace(run, system="nonep-full") for run in static)]
+    one, other = curves(both), curves(both[::-1])
+    assert [*one] == [*other][::-1]
+    assert all(other[label] == pytest.approx(band) for label, band in one.items())
 
 
 def test_an_inline_figure_has_no_head_and_ids_of_its_own(results: Results) -> None:

@@ -115,6 +115,31 @@ def test_too_few_languages_or_systems_give_no_guidance(run_of: MakeRun) -> None:
     assert made(run_of, {"a": [1.0] * 20}, [*np.linspace(0, 1, 20)]) is None
 
 
+def test_a_system_that_is_adapted_nowhere_is_not_recommended(run_of: MakeRun) -> None:
+    names = NAMES[:12]
+    runs = [run_of("meta-full", t, 90.0, is_adapted=False) for t in names]
+    runs += [run_of(system, t, las) for system, las in (("nonep-full", 41.0), ("nonep-static", 42.0)) for t in names]
+    found = guidance(treebank_table(runs), [], generator=np.random.default_rng(0), n_resamples=50)
+    assert found is not None
+    assert found.best == "nonep-static"
+    assert found.advice.startswith("Take nonep-static for all")
+    assert {each.name: each.las for each in found.judged}["one system for all"] == 42
+
+
+def test_the_order_of_the_runs_does_not_matter(run_of: MakeRun) -> None:
+    """Two systems that are equally good, and a third by which intervals are drawn."""
+    names = NAMES[:16]
+    rng = np.random.default_rng(5)
+    las = {"b": [40.0] * 16, "a": [40.0] * 16, "c": rng.normal(40, 4, 16).round(2).tolist()}
+    runs = [run_of(system, t, x) for system, own in las.items() for t, x in zip(names, own, strict=True)]
+    factor = Factor("similarity", "s", "s", {t: float(v) for t, v in zip(names, rng.random(16), strict=True)})
+    one, other = (
+        guidance(treebank_table(some), [factor], generator=np.random.default_rng(0), n_resamples=200)
+        for some in (runs, runs[::-1])
+    )
+    assert one == other
+
+
 @pytest.mark.slow
 def test_on_the_paper_s_rows_no_way_to_choose_passes_the_best_in_hindsight() -> None:
     found = Results(Material(runs=paper_runs()), "full", n_resamples=500).guidance

@@ -140,6 +140,7 @@ def test_every_system_of_the_package_but_the_six_stage_1_and_the_baselines_is_a_
     assert is_control("nonep-static-only-cs")
     assert is_control("nonep-static-all-but-cs")
     assert is_control("nonep-static (n=5 of 100)")
+    assert is_control("nonep-static (mixture, n=5)")
     assert not is_control("nonep-static (mixture)")
 
 

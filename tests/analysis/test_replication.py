@@ -53,6 +53,7 @@ def test_only_what_both_have_is_compared(run_of: MakeRun) -> None:
     assert static.printed_gain == pytest.approx(np.mean([printed[t] - full[t] for t in names[:5]]))
     assert static.printed_gain > 0
     assert static.same_sign is False
+    assert replace(static, gain=0.0).same_sign is None
     assert static.las_order is not None
     expected = stats.spearmanr(ours, [printed[t] for t in names[:5]]).statistic
     assert static.las_order.r == pytest.approx(expected)

@@ -18,6 +18,7 @@ from sublingual.analysis.paper import paper_runs
 from sublingual.analysis.records import Run
 from sublingual.analysis.report import report
 from sublingual.analysis.results import Results
+from sublingual.analysis.treebank_pages import places_of, treebank_pages
 
 MakeRun = Callable[..., Run]
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -181,6 +182,23 @@ def test_table_4_and_the_controls_lead_to_tests_of_training_languages(page: Page
     other = controls["nonep-shuffle", "nonep-static", "test languages"]
     assert all(link for cells in (shuffle, other) for _, link in cells[4:10])
     assert shuffle[5][1] != other[5][1]
+
+
+def test_pages_of_training_languages_show_intervals_too(run_of: MakeRun, tmp_path: Path) -> None:
+    """Of a system with few-shot tests, whose name has (own) there."""
+    test = {"method": "own", "is_fewshot": False, "support_seed": None}
+    own = tuple(run_of("nonep-static", "UD_Czech-PDT", 70.0 + i, training_seed=i, **test) for i in (0, 1))
+    fewshot = (run_of("nonep-static", "UD_Faroese-OFT", 40.0),)
+    results = Results(Material(runs=fewshot, own=own), n_resamples=50)
+    czech, _ = treebank_pages(results, places_of(results, tmp_path))
+    assert [czech.scores.rows[0][i] for i in (0, 1, 3)] == ["nonep-static (own)", "70.50", "70.00 to 71.00"]
+
+
+def test_a_page_names_the_nearest_subnetwork_and_no_random_one(run_of: MakeRun, tmp_path: Path) -> None:
+    drawn = run_of("nonep-static", "UD_Faroese-OFT", 1.0, method="random", code="ar", similarity=0.1)
+    results = Results(Material(runs=(drawn, run_of("nonep-static", "UD_Faroese-OFT", 2.0))), n_resamples=20)
+    (page,) = treebank_pages(results, places_of(results, tmp_path))
+    assert dict(page.facts)["subnetwork of"] == "no, similarity 0.900"
 
 
 def test_every_number_leads_somewhere_but_what_the_paper_prints(text: str) -> None:

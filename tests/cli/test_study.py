@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 
 from sublingual.data.embedded import embedded_folder
+from sublingual.study.config import study
+from sublingual.study.plans import write_plan
+from sublingual.study.progress import to_do
+from sublingual.study.steps import keys, steps
 
 Run = Callable[..., Any]
 SMALL = ("--set", "groups={main: {systems: [stage1]}}", "--set", "choices={}", "--set", "tests.cap=2")
@@ -33,15 +37,45 @@ def test_a_plan_names_steps_reasons_and_hours(run: Run, tmp_path: Path) -> None:
 def test_the_commands_of_a_plan_can_be_called_by_hand(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The folders, and of the commands one that needs no other: the facts."""
+    """The folders, and of the commands one that needs no other: the facts, which are then done."""
     ran = run("study", "run", "--scale", "smoke", "--dry-run", "--commands", *SMALL)
-    folders, *commands = map(shlex.split, ran.out.splitlines())
+    folders, *lines = map(shlex.split, ran.out.splitlines())
     assert folders[:2] == ["mkdir", "-p"]
-    assert {"models", "records/stage1-0", "tables", "."} <= set(folders)
-    assert all(command[0] == "sublingual" for command in commands)
+    assert {"models", "records/stage1-0", "tables", ".", "keys"} <= set(folders)
+    assert all((line[0], *line[-3:-1]) == ("sublingual", "&&", "touch") for line in lines)
+    commands = [line[:-3] for line in lines]
     assert all(str(Path(command[-1]).parent) in folders for command in commands if ">" in command)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SUBLINGUAL_UD", str(embedded_folder()))
     (facts,) = [command for command in commands if command[1:3] == ["data", "facts"]]
     assert run(*facts[1:]).code == 0
     assert (tmp_path / "facts.jsonl").is_file()
+    graph = steps(study("smoke", words=SMALL[1::2]), ud=embedded_folder())
+    assert "facts" in to_do(graph, tmp_path)
+    (tmp_path / "keys").mkdir()
+    (tmp_path / lines[commands.index(facts)][-1]).touch()
+    assert "facts" not in to_do(graph, tmp_path)
+
+
+def test_a_report_leaves_out_what_was_made_with_other_settings(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Facts that were made now, and records whose step has the key of other settings."""
+    chosen, pages = study("smoke", words=SMALL[1::2]), []
+    write_plan(tmp_path, chosen, embedded_folder())
+    monkeypatch.setattr("sublingual.cli.figures.report", pages.append)
+    graph = steps(chosen, ud=embedded_folder())
+    test, facts = (next(step for step in graph if step.name == name) for name in ("test-stage1-0-others", "facts"))
+    for step in (test, facts):
+        path = tmp_path / step.outputs[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}\n")
+    (tmp_path / "keys").mkdir()
+    (tmp_path / test.mark("0123456789abcdef")).touch()
+    ran = run("study", "report", "--out", tmp_path)
+    assert (ran.code, "has no results yet" in ran.last) == (1, True)
+    assert "left out, as made with other settings than now or not to the end: 2 of 2 files" in ran.err
+    (tmp_path / facts.mark(keys(graph)["facts"])).touch()
+    ran = run("study", "report", "--out", tmp_path)
+    assert "not to the end: 1 of 2 files" in ran.err
+    assert pages == [[tmp_path / "facts.jsonl", tmp_path / "report.html"]]

@@ -8,6 +8,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -157,8 +158,28 @@ def test_a_group_alone_can_be_had(bench: Bench, toy: Toy) -> None:
 def test_models_that_are_gone_are_made_again_only_where_they_are_needed(bench: Bench, toy: Toy) -> None:
     """A fresh machine has the small files alone, which are kept with the code."""
     bench.run(toy())
-    for name in (".snakemake", "logs", *(f"models/{path.name}" for path in bench.folder.glob("models/*-0"))):
-        shutil.rmtree(bench.folder / name)
+    conflicts = bench.folder / "models" / "nonep-full-0.run" / "conflicts.json"
+    conflicts.write_text("kept")
+    small = (
+        "keys/*",
+        "records/*/*",
+        "choices/**/*",
+        "facts.jsonl",
+        "subnetworks/heads/*.json",
+        "models/*.run/conflicts.json",
+    )
+    kept = {path for pattern in small for path in bench.folder.glob(pattern)}
+    for path in [path for path in bench.folder.rglob("*") if path.is_file() and path not in kept]:
+        path.unlink()
+    for path in sorted((path for path in bench.folder.rglob("*") if path.is_dir()), reverse=True):
+        with suppress(OSError):  # not empty
+            path.rmdir()
+    reporting = {step.name for step in steps(toy(), ud=UD) if step.kind in ("table", "figure", "report")}
+    assert "table-conflict" in reporting
+    assert bench.to_do(toy()) == reporting
+    assert bench.run(toy()).ok
+    assert set(bench.calls()) == reporting
+    assert conflicts.read_text() == "kept"
     assert bench.to_do(toy()) == set()
     (bench.folder / "records" / "meta-full-0" / "own.jsonl").unlink()
     expected = {"stage1-0", "meta-full-0", "own-meta-full-0"}

@@ -16,6 +16,11 @@ BASELINES = {
 SEEN = "†"
 
 
+def is_baseline(name: str) -> bool:
+    """Whether a system, or a row of one, which may name its way of transfer too, is a baseline."""
+    return name.partition(" (")[0] in BASELINES
+
+
 def notes_on_baselines(cells: Mapping[str, Mapping[str, Cell]]) -> tuple[str, ...]:
     """Returns what tables must say of the baselines among these systems, and of treebanks that a parser was trained on."""
     said = [f"{name}: {BASELINES[name]}" for name in cells if name in BASELINES]

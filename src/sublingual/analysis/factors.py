@@ -9,9 +9,10 @@ from statistics import NormalDist
 
 import numpy as np
 
+from sublingual.analysis.baselines import is_baseline
 from sublingual.analysis.facts import Facts, domains_covered, pretraining
 from sublingual.analysis.tables import TreebankTable, difference
-from sublingual.errors import DataError, LanguageError
+from sublingual.errors import LanguageError
 from sublingual.languages import resolve
 
 LEAST = 4
@@ -41,10 +42,10 @@ class Factor:
     values: Mapping[str, float]
 
 
-def correlation(x: Sequence[float], y: Sequence[float]) -> Correlation:
-    """Returns Pearson's r of the two; raises DataError for fewer than four points and where one never varies."""
+def correlation(x: Sequence[float], y: Sequence[float]) -> Correlation | None:
+    """Returns Pearson's r of the two; None for fewer than four points and where one never varies."""
     if len(x) < LEAST or np.ptp(x) == 0 or np.ptp(y) == 0:
-        raise DataError(f"a correlation needs {LEAST} points or more that are not all alike; there are {len(x)}")
+        return None
     r = float(np.clip(np.corrcoef(x, y)[0, 1], -1, 1))
     if abs(r) == 1:
         return Correlation(r, r, r, len(x))
@@ -59,13 +60,18 @@ def gains(table: TreebankTable, system: str) -> dict[str, float]:
     return {treebank: gain for treebank, gain in found.items() if gain is not None}
 
 
-def go_together(factor: Factor, gained: Mapping[str, float]) -> Correlation:
-    """Returns how the gains go with the factor over the treebanks of which both are known; raises as `correlation` does."""
+def gaining(table: TreebankTable) -> dict[str, str]:
+    """Returns the systems of whose gains is spoken, each with its base: all that have one but baselines."""
+    return {system: base for system, base in table.bases.items() if not is_baseline(system)}
+
+
+def go_together(factor: Factor, gained: Mapping[str, float]) -> Correlation | None:
+    """Returns how the gains go with the factor over the treebanks of which both are known."""
     both = [treebank for treebank in gained if treebank in factor.values]
     return correlation([factor.values[treebank] for treebank in both], [gained[treebank] for treebank in both])
 
 
-def similarity_and_gain(table: TreebankTable, system: str) -> Correlation:
+def similarity_and_gain(table: TreebankTable, system: str) -> Correlation | None:
     """Returns how a system's gain over its base goes with the similarity of the transfer language (figure 2, top)."""
     return go_together(similarity(table), gains(table, system))
 

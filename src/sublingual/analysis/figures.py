@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
+from zlib import crc32
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 from sublingual.analysis import plots
 from sublingual.analysis.ablations import TEST, Ablation
 from sublingual.analysis.cells import cells_of, compared_treebanks, mean_of
-from sublingual.analysis.factors import Factor, gains, go_together
+from sublingual.analysis.factors import Factor, gaining, gains, go_together
 from sublingual.analysis.intervals import Interval, resampled
 from sublingual.analysis.maps import overlap_figure, subnetwork_figure
 from sublingual.analysis.records import Run, by_system
@@ -35,9 +36,9 @@ class Kind:
 
 
 def changes(results: Results) -> Figure:
-    """Returns figure 1: the density of the changes of LAS over treebanks, of each system against its base."""
+    """Returns figure 1: the density of the changes of LAS over treebanks, of each system against its base; of no baseline."""
     table = _with_bases(results).treebanks
-    found = {system: [*gains(table, system).values()] for system in table.bases}
+    found = {system: [*gains(table, system).values()] for system in gaining(table)}
     found = {system: values for system, values in found.items() if len(values) > 1 and np.ptp(values) > 0}
     if not found:
         raise ConfigError("no system differs from its base on two treebanks or more: there is no density to draw")
@@ -65,8 +66,10 @@ def by_factor(results: Results) -> Figure:
     """Returns figure 2: gains against similarity, pretraining, domains, and what stands beside them; r and its interval."""
     based = _with_bases(results)
     table = based.treebanks
-    systems = [name for name in _FIGURE_2 if name in table.bases] or [*table.bases][:2]
-    panels = [factor for factor in based.factors if any(_shown(factor, gains(table, system)) for system in systems)]
+    systems = [name for name in _FIGURE_2 if name in table.bases] or [*gaining(table)][:2]
+    panels = [
+        factor for factor in based.factors if any(go_together(factor, gains(table, system)) for system in systems)
+    ]
     if not panels:
         raise ConfigError("too few treebanks with a gain and a property to draw: four are needed")
     groups = {row.treebank: row.code or "-" for row in table.total.rows}
@@ -86,13 +89,6 @@ def by_factor(results: Results) -> Figure:
     return drawn
 
 
-def _shown(factor: Factor, gained: Mapping[str, float]) -> bool:
-    try:
-        return bool(go_together(factor, gained))
-    except DataError:
-        return False
-
-
 def _scatter(
     axes: Axes, factor: Factor, gained: Mapping[str, float], groups: Mapping[str, str], codes: Sequence[str]
 ) -> None:
@@ -103,10 +99,10 @@ def _scatter(
         axes.scatter(*points, s=16, alpha=0.75, linewidths=0, label=code, **plots.marker_style(i))
     axes.axhline(0, color=plots.SOFT, linewidth=0.8)
     axes.locator_params(axis="x", nbins=5)
-    if _shown(factor, gained):
+    if (found := go_together(factor, gained)) is not None:
         x, y = [factor.values[t] for t in both], [gained[t] for t in both]
         plots.line_of_best_fit(axes, x, y)
-        axes.set_title(str(go_together(factor, gained)), fontsize=8, fontweight="normal")
+        axes.set_title(str(found), fontsize=8, fontweight="normal")
 
 
 def masks(results: Results) -> Figure:
@@ -167,8 +163,8 @@ def curve(results: Results) -> Figure:
     with plots.styled():
         drawn, axes = plots.figure(5.4, 3.6)
         axis = axes[0, 0]
-        for i, (system, by_size) in enumerate(sizes.items()):
-            _curve(axis, system, by_size, i, results)
+        for i, (name, by_size) in enumerate(sizes.items()):
+            _curve(axis, name, by_size, i, results)
         every = sorted({0, *(n for by_size in sizes.values() for n in by_size)})
         axis.set_xscale("symlog", linthresh=5, linscale=0.6)
         axis.set_xticks(every, [str(n) for n in every])
@@ -179,13 +175,13 @@ def curve(results: Results) -> Figure:
     return drawn
 
 
-def _curve(axes: Axes, system: str, by_size: Mapping[int, Sequence[Run]], i: int, results: Results) -> None:
+def _curve(axes: Axes, name: str, by_size: Mapping[int, Sequence[Run]], i: int, results: Results) -> None:
     cells = {n: cells_of(by_size[n]) for n in sorted(by_size)}
     flat = {n: next(iter(own.values())) for n, own in cells.items()}
     compared = compared_treebanks({str(n): own for n, own in flat.items()})
     if not compared:
-        raise DataError(f"{system}: no treebank has all support sizes ({', '.join(map(str, flat))})")
-    generator = np.random.default_rng([results.seed, 7, i])
+        raise DataError(f"{name}: no treebank has all support sizes ({', '.join(map(str, flat))})")
+    generator = np.random.default_rng([results.seed, 7, crc32(name.encode())])  # whatever the order of the files
     n_resamples = min(results.n_resamples, 2000)
     points, bands = [], []
     zero = mean_of(flat[min(flat)][t].zero_shot for t in compared)
@@ -194,10 +190,11 @@ def _curve(axes: Axes, system: str, by_size: Mapping[int, Sequence[Run]], i: int
     for n, own in flat.items():
         las = mean_of(own[t].las for t in compared)
         assert las is not None
-        drawn = resampled(by_size[n], generator=generator, n_resamples=n_resamples)
-        (name,) = drawn.las
+        runs = sorted(by_size[n], key=lambda run: str(run.key))
+        drawn = resampled(runs, generator=generator, n_resamples=n_resamples)
+        (row,) = drawn.las
         points.append((n, las))
-        bands.append((n, drawn.mean(name, compared)))
+        bands.append((n, drawn.mean(row, compared)))
     x, y = zip(*points, strict=True)
     style = plots.line_style(i)
     axes.plot(
@@ -205,7 +202,7 @@ def _curve(axes: Axes, system: str, by_size: Mapping[int, Sequence[Run]], i: int
         y,
         marker=plots.marker_style(i)["marker"],
         markersize=4,
-        label=f"{system}, {len(compared)} treebanks",
+        label=f"{name}, {len(compared)} treebanks",
         **style,
     )
     known = [(n, between) for n, between in bands if between is not None]
@@ -232,7 +229,7 @@ def _with_bases(results: Results) -> Results:
     if not results.runs:
         raise ConfigError("no records of `sublingual fewshot` in these files")
     main = results.main()
-    if not main.bases:
+    if not gaining(main.treebanks):
         raise ConfigError("changes need a base; give --base full (with records of a full system), or a system's name")
     return main
 

@@ -146,9 +146,11 @@ def guidance(
 
 
 def _data(table: TreebankTable, factors: Sequence[Factor]) -> _Data:
-    rows = [row for row in table.total.rows if row.treebank in table.compared]
-    systems = tuple(name for name in table.systems if rows and all(name in row.cells for row in rows))
-    las = np.array([[row.cells[name].las for name in systems] for row in rows], dtype=float).reshape(len(rows), -1)
+    """Of the systems with a score on every compared treebank; by name, so that ties and draws ask for no order of the runs."""
+    rows = sorted((row for row in table.total.rows if row.treebank in table.compared), key=lambda row: row.treebank)
+    scores = {name: [row.cells[name].las for row in rows if name in row.cells] for name in sorted(table.systems)}
+    scores = {name: own for name, own in scores.items() if rows and len(own) == len(rows) and None not in own}
+    systems, las = tuple(scores), np.array([*scores.values()], dtype=float).reshape(-1, len(rows)).T
     names = [row.treebank for row in rows]
     values = tuple({f.key: f.values[name] for f in factors if name in f.values} for name in names)
     languages = tuple(languages_of([name])[0] for name in names)

@@ -96,17 +96,17 @@ def selected(runs: Sequence[Run], *, systems: Sequence[str] = (), treebanks: Seq
     )
 
 
-def by_system(runs: Sequence[Run]) -> dict[str, tuple[Run, ...]]:
+def by_system(runs: Sequence[Run], *, sizes: bool = True) -> dict[str, tuple[Run, ...]]:
     """Returns the runs by the name that their row has in tables: the system's, and the way of transfer where it is not plain.
 
     Plain is `nearest`; `full` is too for a system that was tested in no other way, having no subnetworks. A support set of
-    another size than 20 is named.
+    another size than 20 is named, but without `sizes`.
     """
     has_nearest = {run.system for run in runs if run.method == "nearest"}
     found: dict[str, list[Run]] = {}
     for run in runs:
         is_plain = run.method in PLAIN_METHODS and (run.method == "nearest" or run.system not in has_nearest)
-        said = [*([] if is_plain else [run.method]), *_support_size(run)]
+        said = [*([] if is_plain else [run.method]), *(_support_size(run) if sizes else [])]
         found.setdefault(f"{run.system} ({', '.join(said)})" if said else run.system, []).append(run)
     return {name: tuple(own) for name, own in found.items()}
 

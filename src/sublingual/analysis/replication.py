@@ -14,7 +14,7 @@ from sublingual.analysis.intervals import Interval
 from sublingual.analysis.paper import paper_runs
 from sublingual.analysis.rendering import Sheet, number
 from sublingual.analysis.tables import OWN_FULL, TreebankTable, bases_of, treebank_table
-from sublingual.errors import ConfigError, DataError
+from sublingual.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Replicated:
 
     @property
     def same_sign(self) -> bool | None:
-        """Whether our mean gain has the sign of the printed one."""
-        return None if self.gain is None or self.printed_gain is None else self.gain * self.printed_gain > 0
+        """Whether our mean gain has the sign of the printed one; None where one of them has none."""
+        return self.gain * self.printed_gain > 0 if self.gain and self.printed_gain else None
 
 
 def replicated(table: TreebankTable, beside: Beside) -> tuple[Replicated, ...]:
@@ -75,8 +75,8 @@ def _row(name: str, names: Sequence[str], table: TreebankTable, printed: Treeban
         gain_interval=drawn,
         printed_gain=fmean(theirs[t] for t in names) if has_gain else None,
         gain_order=_spearman([own[t] for t in names], [theirs[t] for t in names]) if has_gain else None,
-        slope=_slope(table, {t: own[t] for t in names}) if has_gain else None,
-        printed_slope=_slope(printed, {t: theirs[t] for t in names}) if has_gain else None,
+        slope=go_together(similarity(table), {t: own[t] for t in names}) if has_gain else None,
+        printed_slope=go_together(similarity(printed), {t: theirs[t] for t in names}) if has_gain else None,
     )
 
 
@@ -85,19 +85,9 @@ def _las(table: TreebankTable, system: str) -> Mapping[str, float]:
     return {treebank: las for treebank, las in found.items() if las is not None}
 
 
-def _slope(table: TreebankTable, gained: Mapping[str, float]) -> Correlation | None:
-    try:
-        return go_together(similarity(table), gained)
-    except DataError:
-        return None
-
-
 def _spearman(x: Sequence[float], y: Sequence[float]) -> Correlation | None:
     """Spearman's rank correlation; its interval is Fisher's, which is rough for ranks."""
-    try:
-        return correlation(ranks(x), ranks(y))
-    except DataError:
-        return None
+    return correlation(ranks(x), ranks(y))
 
 
 def ranks(values: Sequence[float]) -> list[float]:

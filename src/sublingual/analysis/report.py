@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from sublingual.analysis import data_sheets, factor_sheets, label_sheets, replication, stage2_sheets
 from sublingual.analysis.ablations import TEST
+from sublingual.analysis.factors import gaining
 from sublingual.analysis.figures import KINDS
 from sublingual.analysis.labels import training_files
 from sublingual.analysis.plots import inline_svg
@@ -160,7 +161,7 @@ def _factors(results: Results, main: Results, places: Places) -> Section | None:
         return None
     figures, absent = _figures(results, "factors")
     sheets = []
-    if main.bases:
+    if gaining(main.treebanks):
         sheet = factor_sheets.factor_sheet(main.treebanks, main.factors)
         sheets.append(("Correlations", _linked(sheet, lambda _, column: places.system(column))))
     if "domains" not in {factor.key for factor in main.factors}:

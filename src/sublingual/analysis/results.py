@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from sublingual.analysis.ablations import CONTROLS, Ablation, ablations
-from sublingual.analysis.baselines import BASELINES
+from sublingual.analysis.baselines import is_baseline
 from sublingual.analysis.beside import Beside
 from sublingual.analysis.cells import cells_of
 from sublingual.analysis.conflicts import ConflictRow, conflict_table
@@ -21,10 +21,10 @@ from sublingual.analysis.labels import LabelTable, label_table, training_files
 from sublingual.analysis.material import Material
 from sublingual.analysis.own import OwnTable, own_table
 from sublingual.analysis.paper import Baselines, baselines
-from sublingual.analysis.records import Run, by_system
+from sublingual.analysis.records import Run, by_system, refuse_unknown
 from sublingual.analysis.replication import Replicated, replicated
 from sublingual.analysis.statistics import Paired, compare_systems
-from sublingual.analysis.tables import SystemTable, TreebankTable, bases_of, system_table, treebank_table
+from sublingual.analysis.tables import OWN_FULL, SystemTable, TreebankTable, bases_of, system_table, treebank_table
 from sublingual.data.catalogue import stage2_treebanks
 from sublingual.errors import ConfigError
 
@@ -49,10 +49,12 @@ class Results:
     @cached_property
     def subject(self) -> Results:
         """The same without baselines, which learned from other files: what labels, factors and guidance are of."""
-        return self._of([run for run in self.runs if run.system not in BASELINES])
+        return self._of([run for run in self.runs if not is_baseline(run.system)])
 
     def _of(self, runs: Sequence[Run]) -> Results:
-        """The results of some of the runs; without a base where these have none."""
+        """The results of some of the runs; without a base where these have none. ConfigError for one that no runs have."""
+        if self.base is not None and self.base != OWN_FULL and self.runs:
+            refuse_unknown(self.base, by_system(self.runs), kind="system")
         try:
             base = self.base if self.base is not None and bases_of(by_system(runs), self.base) else None
         except ConfigError:
@@ -137,7 +139,9 @@ class Results:
 
     @cached_property
     def replicated(self) -> tuple[Replicated, ...]:
-        return replicated(self.treebanks, self.beside)
+        """Against the full system of each loop, as the paper prints gains, whatever the base of other tables is."""
+        own = self if self.base == OWN_FULL else replace(self, base=OWN_FULL)._of(self.runs)
+        return replicated(own.treebanks, own.beside)
 
     @cached_property
     def guidance(self) -> Guidance | None:
@@ -152,13 +156,20 @@ class Results:
 
 def is_control(name: str) -> bool:
     """Whether a row of that name is a control, an ablation or another size of support, and no system to compare with."""
-    return "(n=" in name or any(re.fullmatch(control.pattern, name) for control in CONTROLS)
+    return re.search(r"[( ]n=\d", name) is not None or any(re.fullmatch(control.pattern, name) for control in CONTROLS)
 
 
 def support_sizes(runs: Sequence[Run]) -> Mapping[str, dict[int, list[Run]]]:
-    """Returns the runs of learning curves by system and size of support: those with a reserve."""
+    """Returns the runs of learning curves, which have a reserve, by curve and size of support.
+
+    A curve is of one system, one way of transfer, which its name says as a row's does, and one reserve, named where others
+    are.
+    """
+    curves = [run for run in runs if run.reserve is not None and run.is_fewshot]
     found: dict[str, dict[int, list[Run]]] = {}
-    for run in runs:
-        if run.reserve is not None and run.n is not None and run.is_fewshot:
-            found.setdefault(run.system, {}).setdefault(run.n, []).append(run)
+    for name, own in by_system(curves, sizes=False).items():
+        is_one = len({run.reserve for run in own}) == 1
+        for run in own:
+            if run.n is not None:
+                found.setdefault(name if is_one else f"{name}, of {run.reserve}", {}).setdefault(run.n, []).append(run)
     return found

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from sublingual.analysis.cells import Cell, cells_of
 from sublingual.analysis.facts import Facts, families
-from sublingual.analysis.intervals import Resampled
-from sublingual.analysis.records import Run, by_system, own_name
+from sublingual.analysis.intervals import Interval
+from sublingual.analysis.records import PLAIN_METHODS, Run, by_system, own_name
 from sublingual.analysis.rendering import Entry, Sheet, number
 from sublingual.analysis.results import Results, is_control
 from sublingual.breakdown import LENGTHS, Counts
@@ -89,21 +89,20 @@ def places_of(results: Results, out: Path) -> Places:
 def treebank_pages(results: Results, places: Places) -> list[TreebankPage]:
     """Returns the sections of all treebanks by name."""
     runs = [*results.runs, *results.material.own]
-    names, cells = by_system(runs), cells_of(runs)
+    names, cells, intervals = by_system(runs), cells_of(runs), _Intervals(results)
     pages = []
     for treebank, anchor in places.treebanks.items():
         own = {name: [run for run in found if run.treebank == treebank] for name, found in names.items()}
         own = {name: found for name, found in own.items() if found}
         of_treebank = {name: cells[name][treebank] for name in own}
-        fewshot = any(run.is_fewshot for found in own.values() for run in found)
-        resampled = results.resampled if fewshot else results.own_resampled
+        between = {name: intervals.of(found[0]) for name, found in own.items()}
         pages.append(
             TreebankPage(
                 treebank,
                 anchor,
                 _brief(of_treebank),
                 _facts(results.material.facts.get(treebank), own),
-                _scores(treebank, of_treebank, resampled, places),
+                _scores(treebank, of_treebank, between, places),
                 _errors(own, "relations", "relation"),
                 _errors(own, "lengths", "arc length", order=LENGTHS),
                 tuple(_lines(treebank, own, places)),
@@ -112,9 +111,24 @@ def treebank_pages(results: Results, places: Places) -> list[TreebankPage]:
     return pages
 
 
+class _Intervals:
+    """The interval of each cell, found in the resamples of its kind, which may know its system by another name."""
+
+    def __init__(self, results: Results) -> None:
+        self.results = results
+        kinds = (results.runs, results.material.own)
+        self.names = {run.key: name for kind in kinds for name, own in by_system(kind).items() for run in own}
+
+    def of(self, run: Run) -> Interval | None:
+        """Returns that of the cell which the run is one of."""
+        resampled = self.results.resampled if run.is_fewshot else self.results.own_resampled
+        return resampled.cell(self.names[run.key], run.treebank)
+
+
 def _brief(cells: Mapping[str, Cell]) -> str:
-    """The best score in a few words."""
-    known = {name: cell.las for name, cell in cells.items() if cell.las is not None and not is_control(name)}
+    """The best score in a few words: of no control, and of no parser that learned from the treebank's own training file."""
+    scored = {name: cell for name, cell in cells.items() if not is_control(name) and not cell.has_seen}
+    known = {name: cell.las for name, cell in scored.items() if cell.las is not None}
     if not known:
         return "no score"
     best = max(known, key=lambda name: known[name])
@@ -142,11 +156,13 @@ def _facts(facts: Facts | None, own: Mapping[str, Sequence[Run]]) -> tuple[tuple
                     f"{test.pieces_per_word:.2f} a word, {number(test.unknown_words, digits=1)} % of words with an unknown",
                 )
             )
-    first = next(iter(own.values()))[0]
+    every = [run for runs in own.values() for run in runs]
+    plain = [run for run in every if run.method in PLAIN_METHODS and run.code is not None]
+    first = (plain or every)[0]  # a random one's language is not the treebank's
     if first.code is not None:
         like = "" if first.similarity is None else f", similarity {first.similarity:.3f}"
         found.append(("subnetwork of", f"{first.code}{like}"))
-    sizes = {(run.n_sentences, run.n_words) for runs in own.values() for run in runs if run.n_sentences is not None}
+    sizes = {(run.n_sentences, run.n_words) for run in every if run.n_sentences is not None}
     if sizes:
         low, high = min(sizes), max(sizes)
         found.append(("scored", f"{_range(low[0], high[0])} sentences, {_range(low[1], high[1])} words"))
@@ -157,10 +173,12 @@ def _range(low: int | None, high: int | None) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def _scores(treebank: str, cells: Mapping[str, Cell], resampled: Resampled, places: Places) -> Sheet:
+def _scores(
+    treebank: str, cells: Mapping[str, Cell], intervals: Mapping[str, Interval | None], places: Places
+) -> Sheet:
     rows = []
     for name, cell in cells.items():
-        between = resampled.cell(name, treebank)
+        between = intervals[name]
         rows.append(
             (
                 name,

@@ -13,7 +13,6 @@ from sublingual.analysis.intervals import SIGNIFICANT, Interval
 from sublingual.analysis.paper import PRINTED_FEWSHOT_UDIFY
 from sublingual.analysis.rendering import Entry, Sheet, number
 from sublingual.analysis.tables import Average, Group, Tally, TreebankRow, TreebankTable, difference
-from sublingual.errors import DataError
 
 
 def treebank_sheet(table: TreebankTable, *, beside: Beside | None = None) -> Sheet:
@@ -50,7 +49,7 @@ def treebank_summary(table: TreebankTable) -> Plain:
         "groups": [_means(group) for group in table.groups],
         "total": _means(table.total),
         "averages": [asdict(average) for average in table.averages],
-        "tallies": [_plain_tally(tally, _correlation(table, tally.system)) for tally in table.tallies],
+        "tallies": [_plain_tally(tally, similarity_and_gain(table, tally.system)) for tally in table.tallies],
     }
 
 
@@ -118,13 +117,6 @@ def _entry(
     return Entry(text, value=las, short=f"{number(las)}{gained}", tail=f"{spread}{between}".strip())
 
 
-def _correlation(table: TreebankTable, system: str) -> Correlation | None:
-    try:
-        return similarity_and_gain(table, system)
-    except DataError:  # too few treebanks
-        return None
-
-
 def _on_tally(tally: Tally, table: TreebankTable, beside: Beside) -> str:
     text = (
         f"{tally.system} against {tally.base}: better on {tally.better} treebanks ({tally.far_better} by more than 1 LAS), "
@@ -134,7 +126,7 @@ def _on_tally(tally: Tally, table: TreebankTable, beside: Beside) -> str:
     if beside.differences is not None:
         up = sum(d.difference > 0 for d in sure)
         text += f"; for sure (Holm over treebanks) better on {up}, worse on {len(sure) - up}"
-    found = _correlation(table, tally.system)
+    found = similarity_and_gain(table, tally.system)
     if found is None:
         return text
     return f"{text}; similarity and gain: r {found.r:+.2f} (95 %: {found.low:+.2f} to {found.high:+.2f})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +16,7 @@ from sublingual.data.releases import ud_folder
 from sublingual.errors import DataError, TrainingError
 from sublingual.study.config import EMBEDDED, Study, study
 from sublingual.study.plans import PLAN, read_plan
-from sublingual.study.progress import is_done, to_do
+from sublingual.study.progress import is_done, marks_by_output, to_do
 from sublingual.study.steps import PAGE, Step, keys, steps, targets
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def run(
     why = to_do(graph, folder, wanted=wanted)
     todo = [step for step in graph if step.name in why]
     if dry and commands:
-        for line in _by_hand(todo):
+        for line in _by_hand(todo, keys(graph)):
             print(line)
     elif dry:
         table(["step", "kind", "minutes", "why"], [[s.name, s.kind, _minutes(s), why[s.name]] for s in todo])
@@ -83,13 +83,18 @@ def status(scale: Scale = "smoke", out: Out = None) -> None:
 
 @app.command()
 def report(scale: Scale = "smoke", out: Out = None) -> None:
-    """Make the report of a study from the results that are there, complete or not."""
+    """Make the report of a study from the results that its settings gave so far."""
     from sublingual.cli.figures import report as page
 
     folder = _folder(out, scale)
     chosen, release = read_plan(folder / PLAN)
-    of_all = next(step for step in steps(chosen, ud=release) if step.kind == "report")
-    there = [folder / path for path in of_all.inputs if (folder / path).is_file()]
+    graph = steps(chosen, ud=release)
+    of_all, marks = next(step for step in graph if step.kind == "report"), marks_by_output(graph)
+    found = [path for path in of_all.inputs if (folder / path).is_file()]
+    there = [folder / path for path in found if (folder / marks[path]).exists()]
+    if len(there) < len(found):
+        n = len(found) - len(there)
+        say(f"left out, as made with other settings than now or not to the end: {n} of {len(found)} files")
     if not there:
         raise DataError(f"{folder} has no results yet; get some: sublingual study run --out {folder}")
     say(f"{len(there)} of {len(of_all.inputs)} files of results are there")
@@ -114,13 +119,15 @@ def choose(
     )
 
 
-def _by_hand(todo: Sequence[Step]) -> Iterator[str]:
-    """The lines of a script that does these steps in the study's folder: the folders, which the engine makes, and commands."""
-    folders = dict.fromkeys(str(Path(path).parent) for step in todo for path in step.outputs)
+def _by_hand(todo: Sequence[Step], made: Mapping[str, str]) -> Iterator[str]:
+    """The lines of a script that does these steps in the study's folder: the folders, which the engine makes, and commands,
+    each with what then says that it was done; `made` are the keys."""
+    marks = {step.name: step.mark(made[step.name]) for step in todo}
+    folders = dict.fromkeys(str(Path(path).parent) for step in todo for path in (*step.outputs, marks[step.name]))
     if todo:
         yield shlex.join(["mkdir", "-p", *folders])
     for step in todo:
-        yield shlex.join(["sublingual", *step.command])
+        yield f"{shlex.join(['sublingual', *step.command])} && {shlex.join(['touch', marks[step.name]])}"
 
 
 def _folder(out: Path | None, scale: str) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from sublingual.study.steps import RESULTS, Step, keys
@@ -11,25 +11,32 @@ from sublingual.study.steps import RESULTS, Step, keys
 KEY = "key"
 
 
-def is_done(step: Step, key: str, folder: Path) -> bool:
-    """Whether the step's outputs are there, made with this key."""
-    return all((folder / path).exists() for path in (*step.outputs, step.mark(key)))
+def is_done(step: Step, key: str, folder: Path, *, asked: Collection[str] = ()) -> bool:
+    """Whether those of the step's outputs that are asked for (none: all) are there, made with this key."""
+    outputs = [path for path in step.outputs if path in asked] or step.outputs
+    return all((folder / path).exists() for path in (*outputs, step.mark(key)))
+
+
+def asked_for(steps: Sequence[Step], folder: Path, *, wanted: Sequence[str] = ()) -> set[str]:
+    """Returns the wanted files (none: all results), and the inputs of the steps that are to be done for them.
+
+    What lies between, such as a model, is asked for only where a step is to do that needs it: results that are there need no
+    models.
+    """
+    found = keys(steps)
+    asked = set(wanted) or {path for step in steps if step.kind in RESULTS for path in step.outputs}
+    for step in reversed(steps):
+        if asked & set(step.outputs) and not is_done(step, found[step.name], folder, asked=asked):
+            asked |= set(step.inputs)
+    return asked
 
 
 def to_do(steps: Sequence[Step], folder: Path, *, wanted: Sequence[str] = ()) -> dict[str, str]:
-    """Returns why each step that is to do is, by its name and in order.
-
-    `wanted` are the files to be had (none: all results). A step between, such as a model, is to do only where one is that
-    needs it: results that are there need no models.
-    """
-    found, needed = keys(steps), set(wanted)
-    why: dict[str, str] = {}
-    for step in reversed(steps):
-        is_wanted = step.kind in RESULTS if not wanted else False
-        if (is_wanted or needed & set(step.outputs)) and not is_done(step, found[step.name], folder):
-            why[step.name] = _why(step, found[step.name], folder)
-            needed |= set(step.inputs)
-    return {step.name: why[step.name] for step in steps if step.name in why}
+    """Returns why each step that is to do is, by its name and in order; `wanted`: the files to be had (none: all results)."""
+    found, asked = keys(steps), asked_for(steps, folder, wanted=wanted)
+    todo = [step for step in steps if asked & set(step.outputs)]
+    todo = [step for step in todo if not is_done(step, found[step.name], folder, asked=asked)]
+    return {step.name: _why(step, found[step.name], folder) for step in todo}
 
 
 def _why(step: Step, key: str, folder: Path) -> str:
@@ -54,17 +61,20 @@ def clear_stale_(steps: Sequence[Step], folder: Path) -> None:
             if path.suffix != f".{key}":
                 path.unlink()
         if step.work is not None:
-            _begin_(folder / step.work, key)
+            _begin_(folder / step.work, key, has_mark=(folder / step.mark(key)).exists())
 
 
-def _begin_(work: Path, key: str) -> None:
-    """Makes the folder in which a step can go on where it stopped, emptied if it was of another key."""
+def _begin_(work: Path, key: str, *, has_mark: bool) -> None:
+    """Makes the folder in which a step can go on where it stopped, emptied if it was of another key.
+
+    One of a step that has its mark is never emptied: outputs lie in it too, and are kept where the key is not.
+    """
     mark = work / KEY
-    if mark.is_file() and mark.read_text(encoding="utf-8") == key:
+    if mark.is_file() and (has_mark or mark.read_text(encoding="utf-8") == key):
         return
-    if work.is_dir():
+    if work.is_dir() and not has_mark:
         shutil.rmtree(work)
-    work.mkdir(parents=True)
+    work.mkdir(parents=True, exist_ok=True)
     mark.write_text(key, encoding="utf-8")
 
 
@@ -73,10 +83,9 @@ def inputs_of(steps: Sequence[Step], folder: Path) -> dict[str, list[str]]:
 
     Else the engine would make a model again for results that are there, only because it is gone.
     """
-    found, marks = keys(steps), marks_by_output(steps)
-    return {
-        step.name: [] if is_done(step, found[step.name], folder) else with_marks(step.inputs, marks) for step in steps
-    }
+    found, marks, asked = keys(steps), marks_by_output(steps), asked_for(steps, folder)
+    done = {step.name for step in steps if is_done(step, found[step.name], folder, asked=asked)}
+    return {step.name: [] if step.name in done else with_marks(step.inputs, marks) for step in steps}
 
 
 def marks_by_output(steps: Sequence[Step]) -> dict[str, str]:
