@@ -50,7 +50,7 @@ def run(
     chosen = study(scale, words=tuple(words or ()))
     folder, release = _folder(out, scale), _release(chosen, ud, needed=not dry)
     graph = steps(chosen, ud=release)
-    wanted = targets(chosen, groups or ()) if groups else []
+    wanted = targets(chosen, groups or ())
     why = to_do(graph, folder, wanted=wanted)
     todo = [step for step in graph if step.name in why]
     if dry and commands:
