@@ -21,9 +21,10 @@ from sublingual.locks import only_run_in
 from sublingual.study import engine
 from sublingual.study.config import SCALES, Study, study
 from sublingual.study.engine import Outcome, run
+from sublingual.study.keys import keys
 from sublingual.study.plans import read_plan, write_plan
 from sublingual.study.progress import KEY, to_do
-from sublingual.study.steps import keys, steps, targets
+from sublingual.study.steps import steps, targets
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the engine's own
 pytest.importorskip("snakemake")

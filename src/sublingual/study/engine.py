@@ -14,9 +14,9 @@ from typing import Any
 from sublingual.errors import ConfigError
 from sublingual.locks import only_run_in
 from sublingual.study.config import Study
+from sublingual.study.keys import Step
 from sublingual.study.plans import write_plan
 from sublingual.study.progress import clear_stale_, marks_by_output, with_marks
-from sublingual.study.steps import Step
 
 PROFILES = ("slurm", "kubernetes")
 ALL = "all"
