@@ -23,7 +23,8 @@ from pathlib import Path
 from sublingual.data.embedded import embedded_folder
 from sublingual.runtime import machine
 from sublingual.study.config import EMBEDDED, Study, study
-from sublingual.study.steps import Step, steps
+from sublingual.study.keys import Step
+from sublingual.study.steps import steps
 
 STUB = """#!{python} -IS
 import json, pathlib, sys, time

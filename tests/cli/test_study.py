@@ -12,9 +12,10 @@ import pytest
 
 from sublingual.data.embedded import embedded_folder
 from sublingual.study.config import study
+from sublingual.study.keys import keys
 from sublingual.study.plans import write_plan
 from sublingual.study.progress import to_do
-from sublingual.study.steps import keys, steps
+from sublingual.study.steps import steps
 
 Run = Callable[..., Any]
 SMALL = ("--set", "groups={main: {systems: [stage1]}}", "--set", "choices={}", "--set", "tests.cap=2")

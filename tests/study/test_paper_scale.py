@@ -11,7 +11,8 @@ import pytest
 from sublingual.cli import main
 from sublingual.data.embedded import embedded_folder
 from sublingual.study.config import study
-from sublingual.study.steps import Step, steps
+from sublingual.study.keys import Step
+from sublingual.study.steps import steps
 
 # What makes it small: how many steps, sentences and points of the grids. The rest is the paper's.
 FEW = (

@@ -12,8 +12,9 @@ from sublingual.cli import app
 from sublingual.data.embedded import embedded_folder
 from sublingual.errors import ConfigError, DataError
 from sublingual.study.config import SCALES, Study, study
+from sublingual.study.keys import Step, keys
 from sublingual.study.progress import to_do
-from sublingual.study.steps import Step, keys, steps, targets
+from sublingual.study.steps import steps, targets
 
 
 @cache

@@ -25,6 +25,9 @@ LEAST_LANGUAGES = 8
 LEAST_LEAF = 5
 """Treebanks that each answer of a rule must have."""
 
+ASKED = ("similarity", "pretraining", "domains")
+"""The factors that a rule may ask for."""
+
 _AT_MOST = 24  # thresholds of a factor
 _SAME = 1e-9
 
@@ -127,10 +130,9 @@ def guidance(
     *,
     generator: np.random.Generator,
     n_resamples: int = 10_000,
-    keys: Sequence[str] = ("similarity", "pretraining", "domains"),
 ) -> Guidance | None:
-    """Returns rules over the factors of these keys; None for fewer than eight languages or two systems."""
-    asked = [factor for factor in factors if factor.key in keys]
+    """Returns rules over the factors that may be asked for; None for fewer than eight languages or two systems."""
+    asked = [factor for factor in factors if factor.key in ASKED]
     data = _data(table, asked)
     n_languages = len(set(data.languages))
     if n_languages < LEAST_LANGUAGES or len(data.systems) < 2:

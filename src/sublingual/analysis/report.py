@@ -13,6 +13,7 @@ from sublingual.analysis import data_sheets, factor_sheets, label_sheets, replic
 from sublingual.analysis.ablations import TEST
 from sublingual.analysis.factors import gaining
 from sublingual.analysis.figures import KINDS
+from sublingual.analysis.guidance_sheets import judged_sheet, rules_sheet
 from sublingual.analysis.labels import training_files
 from sublingual.analysis.plots import inline_svg
 from sublingual.analysis.rendering import SHADES, Entry, Sheet, is_text
@@ -129,31 +130,10 @@ def _guidance(results: Results, main: Results, places: Places) -> Section | None
         f"Made from {found.n_treebanks} treebanks of {found.n_languages} languages. To judge a way to choose, each language "
         "in turn is left out, the rule is made from the others, and counts with what it then chooses.",
     )
-    judged = Sheet(
-        ("way to choose", "LAS on languages left out", "above the best single system", "95 %", "best of all on"),
-        tuple(
-            (
-                each.name,
-                f"{each.las:.2f}",
-                f"{each.gain:+.2f}",
-                "-" if each.interval is None else f"{each.interval.low:+.2f} to {each.interval.high:+.2f}",
-                f"{each.right} of {found.n_treebanks}",
-            )
-            for each in found.judged
-        ),
-        ("95 %: languages drawn anew. The best in hindsight looks at the answers: no rule can pass it",),
-    )
-    rules = Sheet(
-        ("made from all treebanks", "rule"),
-        tuple((name, line) for name, rule in found.rules.items() for line in rule.sentences()),
-        tuple(f"{factor.short}: {factor.name}" for factor in main.factors if factor.key in _ASKED),
-    )
-    judged, rules = (_linked(each, lambda _row, _column: "#treebanks") for each in (judged, rules))
+    made = (judged_sheet(found), rules_sheet(found, main.factors))
+    judged, rules = (_linked(each, lambda _row, _column: "#treebanks") for each in made)
     sheets = (("Ways to choose, judged on languages left out", judged), ("The rules", rules))
     return Section("guidance", "Which system for which language?", lead, sheets)
-
-
-_ASKED = ("similarity", "pretraining", "domains")
 
 
 def _factors(results: Results, main: Results, places: Places) -> Section | None:

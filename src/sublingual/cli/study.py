@@ -15,9 +15,11 @@ from sublingual.data.embedded import embedded_folder
 from sublingual.data.releases import ud_folder
 from sublingual.errors import DataError, TrainingError
 from sublingual.study.config import EMBEDDED, Study, study
+from sublingual.study.keys import Step, keys
 from sublingual.study.plans import PLAN, read_plan
 from sublingual.study.progress import is_done, marks_by_output, to_do
-from sublingual.study.steps import PAGE, Step, keys, steps, targets
+from sublingual.study.reporting import PAGE
+from sublingual.study.steps import steps, targets
 
 if TYPE_CHECKING:
     from sublingual.study.engine import Outcome
@@ -50,7 +52,7 @@ def run(
     chosen = study(scale, words=tuple(words or ()))
     folder, release = _folder(out, scale), _release(chosen, ud, needed=not dry)
     graph = steps(chosen, ud=release)
-    wanted = targets(chosen, groups or ()) if groups else []
+    wanted = targets(chosen, groups or ())
     why = to_do(graph, folder, wanted=wanted)
     todo = [step for step in graph if step.name in why]
     if dry and commands:

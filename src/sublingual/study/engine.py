@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,9 +14,9 @@ from typing import Any
 from sublingual.errors import ConfigError
 from sublingual.locks import only_run_in
 from sublingual.study.config import Study
+from sublingual.study.keys import Step
 from sublingual.study.plans import write_plan
 from sublingual.study.progress import clear_stale_, marks_by_output, with_marks
-from sublingual.study.steps import Step
 
 PROFILES = ("slurm", "kubernetes")
 ALL = "all"
@@ -63,17 +62,6 @@ def run(
         return _snakemake(folder, plan, [*targets, *where, "--cores", str(cores)], say)
 
 
-def planned(study: Study, ud: Path | None, folder: Path) -> list[str]:
-    """Returns the steps that the engine would do, by its own dry run; raises ConfigError with its words if it cannot."""
-    with tempfile.TemporaryDirectory() as elsewhere:
-        outcome = _snakemake(
-            folder, write_plan(Path(elsewhere), study, ud), ["--dry-run", "--cores", "1"], lambda _: None
-        )
-    if not outcome.ok:
-        raise ConfigError("the engine cannot plan the study: " + " ".join(outcome.complaints))
-    return outcome.begun
-
-
 def _profile(name: str) -> Path:
     """The folder of a profile of ours, or of the user's own."""
     path = Path(str(files("sublingual") / "study" / "profiles" / name)) if name in PROFILES else Path(name)
@@ -93,7 +81,7 @@ def _snakemake(folder: Path, plan: Path, options: Sequence[str], say: Callable[[
     argv = [*options, "--snakefile", str(snakefile), "--directory", str(folder.resolve()), *OPTIONS]
     argv += ["--config", f"study={plan.resolve()}"]
     before = Path.cwd()
-    with _listening(outcome, say, silent="--dry-run" in options), _pods_share_a_volume():
+    with _listening(outcome, say), _pods_share_a_volume():
         parser, args = parse_args(argv)
         try:
             outcome.ok = args_to_api(args, parser)
@@ -103,14 +91,14 @@ def _snakemake(folder: Path, plan: Path, options: Sequence[str], say: Callable[[
 
 
 @contextmanager
-def _listening(outcome: Outcome, say: Callable[[str], None], *, silent: bool) -> Iterator[None]:
-    """Inside, what the engine logs goes to the outcome and not to the terminal; `silent`: nor into its log files."""
+def _listening(outcome: Outcome, say: Callable[[str], None]) -> Iterator[None]:
+    """Inside, what the engine logs goes to the outcome and not to the terminal."""
     parent, logger, ear = logging.getLogger("snakemake"), logging.getLogger("snakemake.logging"), _Ear(outcome, say)
     propagates, parent.propagate = parent.propagate, False
 
     def hear(record: logging.LogRecord) -> bool:
         ear.hear(record)
-        return not silent
+        return True  # for the engine's own log files
 
     logger.addFilter(hear)
     try:

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from sublingual.study.steps import RESULTS, Step, keys
+from sublingual.study.keys import RESULTS, Step, keys
 
 KEY = "key"
 

@@ -5,10 +5,9 @@ stage 1 -> subnetworks -> (choice of rates ->) systems -> tests, which give reco
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -19,62 +18,13 @@ from sublingual.data.treebanks import Split, count, find, treebanks
 from sublingual.errors import ConfigError
 from sublingual.languages import resolve
 from sublingual.study.config import Choice, Group, Kind, Loop, Settings, Study
+from sublingual.study.keys import RESULTS, Step
+from sublingual.study.reporting import reporting
 from sublingual.subnetworks.systems import System, system
 
 SUFFIXES: dict[Kind, str] = {"heads": ".json", "weights": ".safetensors"}
-RESULTS = ("fewshot", "own", "facts", "table", "figure", "report")
-FACTS, PAGE = "facts.jsonl", "report.html"
+FACTS = "facts.jsonl"
 OTHERS = "others"
-# Of what each table and figure is made; where there is nothing of the first, it is not.
-TABLES = {
-    "system": ("main", "beside", "facts"),
-    "treebank": ("main", "beside", "facts"),
-    "label": ("main", "facts"),
-    "label-list": ("main", "facts"),
-    "language": ("own",),
-    "conflict": ("conflicts",),
-    "ablation": ("all", "own"),
-    "factor": ("main", "facts"),
-    "paper": ("paper", "facts"),
-    "data": ("facts",),
-    "training": ("main", "facts"),
-}
-FIGURES = {
-    "changes": ("two", "facts"),
-    "factors": ("four", "facts"),
-    "masks": ("controls", "own", "all"),
-    "subnetworks": ("heads",),
-    "overlap": ("heads",),
-    "curve": ("curve",),
-}
-TABLE_FORMATS, FIGURE_FORMATS = ("csv", "md", "tex"), ("svg", "pdf")
-
-
-@dataclass(frozen=True)
-class Step:
-    """A command that makes files of files.
-
-    inputs, outputs: relative to the study's folder, or absolute (treebanks). refers: what the presets and the row of a system
-    say that the command names. seconds: what it will take about, on one thread or GPU. work: the folder in which it can go on
-    where it was stopped.
-    """
-
-    name: str
-    kind: str
-    command: tuple[str, ...]
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    refers: str = ""
-    seconds: float = 1.0
-    work: str | None = None
-
-    @property
-    def log(self) -> str:
-        return f"logs/{self.name}.log"
-
-    def mark(self, key: str) -> str:
-        """The empty file that says that the outputs were made with this key."""
-        return f"keys/{self.name}.{key}"
 
 
 def steps(study: Study, *, ud: Path | None) -> list[Step]:
@@ -95,32 +45,13 @@ def steps(study: Study, *, ud: Path | None) -> list[Step]:
 
 
 def targets(study: Study, names: Sequence[str]) -> list[str]:
-    """Returns the records that these groups are for; all results where none is named. ConfigError for an unknown group."""
+    """Returns the records that these groups are for. Raises ConfigError for an unknown group."""
     graph = _Graph(study, None)
     for name in names:
         if name not in study.groups:
             raise ConfigError(f"unknown group {name!r}; the study has {', '.join(study.groups)}")
-    found = [step for name in names for step in graph.group(study.groups[name])] if names else graph.steps()
+    found = [step for name in names for step in graph.group(study.groups[name])]
     return list(dict.fromkeys(path for step in found if step.kind in RESULTS for path in step.outputs))
-
-
-def keys(steps: Sequence[Step]) -> dict[str, str]:
-    """Returns a key for each step by name: it changes with the step's command, settings and treebanks and those of all before.
-
-    Of a treebank's file the name and the size count.
-    """
-    made: dict[str, str] = {}
-    found = {}
-    for step in steps:
-        said = [*step.command, step.refers, *(made.get(path) or _described(Path(path)) for path in step.inputs)]
-        found[step.name] = hashlib.sha256("\0".join(said).encode()).hexdigest()[:16]
-        made |= dict.fromkeys(step.outputs, found[step.name])
-    return found
-
-
-@cache
-def _described(path: Path) -> str:
-    return f"{path.name} {path.stat().st_size}"
 
 
 class _Graph:
@@ -137,9 +68,11 @@ class _Graph:
     def steps(self) -> Iterator[Step]:
         for name in self.study.choices:
             yield from self.choice(name)
-        for group in self.study.groups.values():
-            yield from self.group(group)
-        yield from self.reporting()
+        groups = [self.group(group) for group in self.study.groups.values()]
+        for group in groups:
+            yield from group
+        yield (facts := self.facts())
+        yield from reporting(self.study, groups, facts=facts)
 
     def _group(self, group: Group) -> tuple[Step, ...]:
         runs = [(name, seed) for seed in self.seeds(group) for name in group.systems]
@@ -376,13 +309,11 @@ class _Graph:
             seconds=self.study.cost.start + self.study.cost.own * len(banks),
         )
 
-    # Reporting.
-
-    def reporting(self) -> Iterator[Step]:
-        """Facts of the treebanks, then tables, figures and the page, each from the files that it speaks of."""
+    def facts(self) -> Step:
+        """What tables and the page say of the treebanks."""
         c = self.study
         banks = tuple(dict.fromkeys((*c.stage1.treebanks, *c.training_treebanks(), *c.test_treebanks())))
-        yield Step(
+        return Step(
             "facts",
             "facts",
             ("data", "facts", FACTS, *banks, "--encoder", c.encoder),
@@ -390,48 +321,6 @@ class _Graph:
             (FACTS,),
             seconds=c.cost.start + len(banks),
         )
-        files = self.results()
-        for kind, sheets, endings in (("table", TABLES, TABLE_FORMATS), ("figure", FIGURES, FIGURE_FORMATS)):
-            for name, names in sheets.items():
-                if not files[names[0]]:
-                    continue
-                found = tuple(dict.fromkeys(path for each in names for path in files[each]))
-                outs = tuple(f"{kind}s/{name}.{ending}" for ending in endings)
-                words = (*found, "--by", name, "--base", "full") if kind == "table" else (name, *found)
-                yield Step(f"{kind}-{name}", kind, (kind, *words, *_named("--out", outs)), found, outs)
-        found = tuple(dict.fromkeys(path for each in files.values() for path in each))
-        yield Step("report", "report", ("report", *found, PAGE), found, (PAGE,))
-
-    def results(self) -> dict[str, list[str]]:
-        """The files that tables and figures are made from, by what they hold.
-
-        `main`: few-shot tests of the first group, `beside`: of baselines; `paper`, `two`, `four`: those of the first where some
-        of its treebanks are the paper's, or where there are so many, which a density and a correlation need. `controls`: of
-        systems with random gates.
-        """
-        kinds = ("main", "beside", "paper", "two", "four", "all", "own", "controls", "curve", "conflicts", "heads")
-        found: dict[str, list[str]] = {kind: [] for kind in kinds}
-        for i, group in enumerate(self.study.groups.values()):
-            tests = [step.outputs[0] for step in self.group(group) if step.kind == "fewshot"]
-            own = [step.outputs[0] for step in self.group(group) if step.kind == "own"]
-            found["curve" if group.sizes else "all"] += tests
-            found["own"] += own
-            if group.beside:
-                found["beside"] += tests
-            if i == 0:
-                banks = group.treebanks or self.study.test_treebanks()
-                found["main"] += tests
-                found["paper"] += tests if any(_from(bank) != OTHERS for bank in banks) else []
-                found["two"] += tests if len(banks) >= 2 else []
-                found["four"] += tests if len(banks) >= 4 else []
-            if any(_row(name).is_drawn for name in group.systems):
-                found["controls"] += [*own, *tests]
-            made = [
-                path for step in self.group(group) if step.kind in ("system", "subnetwork") for path in step.outputs
-            ]
-            found["conflicts"] += [path for path in made if path.endswith("conflicts.json")]
-            found["heads"] += [path for path in made if path.startswith("subnetworks/heads/")]
-        return {kind: list(dict.fromkeys(paths)) for kind, paths in found.items()} | {"facts": [FACTS]}
 
     def _files(self, names: tuple[str, ...], *splits: Split) -> tuple[str, ...]:
         """The treebanks' files of these splits."""
