@@ -80,7 +80,7 @@ def base_parser(encoder: str | None, ud: Path | None, *, device: str, yes: bool)
     source = BASE_TREEBANK if fetched else files_of([BASE_TREEBANK], "train", ud_folder(ud))[0].name
     say(
         f"There is no base parser for the encoder {config.encoder} yet. It is fine-tuned once on {source} "
-        f"({config.finetune.steps} steps; with the encoder `bundled` 20 to 30 minutes on one or two cores) and kept in {folder}."
+        f"({config.finetune.steps} steps; with the encoder `bundled` 20 to 30 minutes on a core or two) and kept in {folder}."
     )
     if fetched:
         say(
