@@ -84,6 +84,7 @@ def test_the_random_transfer_language_is_a_control_of_the_nearest(run_of: MakeRu
     assert (line.interval, line.p_value, line.holm) == (None, None, None)  # one run a cell: nothing can be drawn
     sheet = ablation_sheet([line])
     assert sheet.rows[0][-3:] == ("2 of 3", "1", "lower on 79 of 86 treebanks")
+    assert sheet.notes[-1].startswith("of one training run intervals and p are of these two parsers")
     assert ablation_rows([line])[0]["difference"] == pytest.approx(-5 / 3)
 
 
@@ -112,6 +113,7 @@ def test_a_control_s_means_have_spread_and_interval(run_of: MakeRun) -> None:
     said = dict(zip((sheet := ablation_sheet([line])).columns, sheet.rows[0], strict=True))
     assert said["LAS"].startswith("49.00 ± 2.65 [")
     assert said["its LAS"].startswith("52.00 ± 2.00 [")
+    assert len(sheet.notes) == 1
     assert ablation_rows([line])[0]["sd"] == pytest.approx(7**0.5)
 
 

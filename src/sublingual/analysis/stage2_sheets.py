@@ -137,11 +137,15 @@ def ablation_sheet(rows: Sequence[Ablation]) -> Sheet:
     )
     scores = ("LAS", "its LAS", "difference", "p", "lower on", "training runs")
     columns = ("control", "system", "against", "on", *scores, "the paper")
-    notes = (
+    notes = [
         "both means are of the runs with the same seeds, ± sd over them; in brackets 95 %: sentences drawn anew, "
         "training runs with their support sets by Student's t; p corrected for all lines of this table (Holm)",
-    )
-    return Sheet(columns, lines, notes)
+    ]
+    if any(row.n_training == 1 for row in rows):
+        notes.append(
+            "of one training run intervals and p are of these two parsers, not of what training them again would give"
+        )
+    return Sheet(columns, lines, tuple(notes))
 
 
 def ablation_rows(rows: Sequence[Ablation]) -> list[Plain]:
