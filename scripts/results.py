@@ -16,8 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "results.md"
-_FIGURE = re.compile(r"^```sh\n(sublingual figure .*?)\n```$", re.MULTILINE | re.DOTALL)
-_TABLE = re.compile(r"^```sh\n(sublingual table .*?)\n```\n((?:\n|[|] .*\n|- .*\n)*)", re.MULTILINE | re.DOTALL)
+_FIGURE = re.compile(r"^```sh\n(sublingual figure [^`]*)\n```$", re.MULTILINE)
+_TABLE = re.compile(r"^```sh\n(sublingual table [^`]*)\n```\n((?:\n|[|] .*\n|- .*\n)*)", re.MULTILINE)
 
 
 def main() -> int:
@@ -54,7 +54,9 @@ def run(command: str) -> None:
     """Runs a command of the page, which names files as a shell does."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # where `sublingual` is
     env = {**os.environ, "PATH": path, "LC_ALL": "C"}
-    subprocess.run(["bash", "-ec", command], cwd=ROOT, env=env, check=True, stdout=subprocess.DEVNULL)
+    ran = subprocess.run(["bash", "-ec", command], cwd=ROOT, env=env, check=False, capture_output=True, text=True)
+    if ran.returncode:
+        sys.exit(f"{command}\n{ran.stderr}")
 
 
 if __name__ == "__main__":
