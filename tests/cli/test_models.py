@@ -508,7 +508,7 @@ def test_without_ud_the_base_parser_says_how_to_get_it(
 ) -> None:
     ran = run("adapt", support, tmp_path / "m", "--encoder", tiny_encoder, stdin=b"n\n")
     assert ran.code == 2
-    assert "It is fine-tuned once on UD_English-EWT (1600 steps: some 10 to 30 minutes" in ran.err
+    assert "It is fine-tuned once on UD_English-EWT (1600 steps; with the encoder `bundled` 20 to 30 minutes" in ran.err
     assert "Universal Dependencies 2.9 is not here either: some hundred megabytes are downloaded first" in ran.err
     assert "If you have it: --ud PATH, or `sublingual data import PATH`" in ran.err
     assert ran.last.startswith("Download and train now? [y/N] sublingual: no base parser")
