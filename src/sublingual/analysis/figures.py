@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from zlib import crc32
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -181,7 +180,7 @@ def _curve(axes: Axes, name: str, by_size: Mapping[int, Sequence[Run]], i: int, 
     compared = compared_treebanks({str(n): own for n, own in flat.items()})
     if not compared:
         raise DataError(f"{name}: no treebank has all support sizes ({', '.join(map(str, flat))})")
-    generator = np.random.default_rng([results.seed, 7, crc32(name.encode())])  # whatever the order of the files
+    generator = np.random.default_rng([results.seed, 7])
     n_resamples = min(results.n_resamples, 2000)
     points, bands = [], []
     zero = mean_of(flat[min(flat)][t].zero_shot for t in compared)
@@ -190,8 +189,7 @@ def _curve(axes: Axes, name: str, by_size: Mapping[int, Sequence[Run]], i: int, 
     for n, own in flat.items():
         las = mean_of(own[t].las for t in compared)
         assert las is not None
-        runs = sorted(by_size[n], key=lambda run: str(run.key))
-        drawn = resampled(runs, generator=generator, n_resamples=n_resamples)
+        drawn = resampled(by_size[n], generator=generator, n_resamples=n_resamples)
         (row,) = drawn.las
         points.append((n, las))
         bands.append((n, drawn.mean(row, compared)))

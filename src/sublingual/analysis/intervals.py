@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float
@@ -113,7 +114,7 @@ def resampled(runs: Sequence[Run], *, generator: np.random.Generator, n_resample
         sentences = _sentences([run for cell in here.values() for run in cell])
         if here and sentences is None:
             without.append(treebank)
-        for name, las in _by_run(here, sentences, drawn).items():
+        for name, las in _by_run(here, sentences, n_resamples, drawn.generator("sentences", treebank)).items():
             found[name][treebank] = drawn.averaged(treebank, here[name], las)
     return Resampled(found, n_resamples, tuple(without))
 
@@ -147,8 +148,9 @@ class _Draws:
 
     def __init__(self, generator: np.random.Generator, n_resamples: int) -> None:
         self.generator, self.n = Draw(generator), n_resamples
+        self.weights = cache(self._weights)
 
-    def weights(self, name: str, seeds: Sequence[str]) -> Mapping[str, Float[np.ndarray, " resamples"]]:
+    def _weights(self, name: str, *seeds: str) -> Mapping[str, Float[np.ndarray, " resamples"]]:
         drawn = seed_weights(len(seeds), self.generator(name, *seeds), self.n)
         return dict(zip(seeds, drawn.T, strict=True))
 
@@ -162,9 +164,9 @@ class _Draws:
         """
         pairs = [(str(run.training_seed), str(run.support_seed)) for run in cell]
         each, n = Counter(training for training, _ in pairs), Counter(support for _, support in pairs)
-        of_training = self.weights("training", sorted(each))
+        of_training = self.weights("training", *sorted(each))
         if set(n.values()) == {len(each)}:
-            of_support = self.weights(f"supports of {treebank}", sorted(n))
+            of_support = self.weights(f"supports of {treebank}", *sorted(n))
             weights = [of_training[training] * of_support[support] for training, support in pairs]
         else:
             weights = [of_training[training] / each[training] for training, _ in pairs]
@@ -179,13 +181,12 @@ def _sentences(runs: Sequence[Run]) -> tuple[int, ...] | None:
 
 
 def _by_run(
-    cells: Mapping[str, Sequence[Run]], words: tuple[int, ...] | None, drawn: _Draws
+    cells: Mapping[str, Sequence[Run]], words: tuple[int, ...] | None, n_resamples: int, generator: np.random.Generator
 ) -> dict[str, Float[np.ndarray, "runs resamples"]]:
     """LAS of each run in each resample of the sentences, the same draw for all systems; as it is where they are not known."""
     if words is None:
-        return {name: np.repeat([[run.las] for run in cell], drawn.n, axis=1) for name, cell in cells.items()}
+        return {name: np.repeat([[run.las] for run in cell], n_resamples, axis=1) for name, cell in cells.items()}
     n, every = len(words), [run for cell in cells.values() for run in cell]
-    generator = drawn.generator("sentences", *{run.treebank for run in every})
     right, sizes = np.zeros((len(every), n)), np.zeros((len(every), n))
     for i, run in enumerate(every):
         assert run.details.by_sentence is not None
@@ -193,7 +194,7 @@ def _by_run(
             if correct is not None:
                 right[i, j], sizes[i, j] = correct, words[j]
     las = np.concatenate(
-        [_las(right, sizes, generator, size) for size in _blocks(drawn.n, n)], axis=1
+        [_las(right, sizes, generator, size) for size in _blocks(n_resamples, n)], axis=1
     )  # [runs, resamples]
     found, at = {}, 0
     for name, cell in cells.items():

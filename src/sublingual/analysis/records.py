@@ -111,6 +111,15 @@ def by_system(runs: Sequence[Run], *, sizes: bool = True) -> dict[str, tuple[Run
     return {name: tuple(own) for name, own in found.items()}
 
 
+def placed(runs: Sequence[Run]) -> Run | None:
+    """Returns the run that says whose subnetwork a treebank gets: a plain one, nearest before full; None where none says.
+
+    A full system, which has no subnetworks, names the nearest of the paper's languages.
+    """
+    said = [run for run in runs if run.method in PLAIN_METHODS and run.code is not None]
+    return min(said, key=lambda run: (PLAIN_METHODS.index(run.method), run.code), default=None)
+
+
 def own_name(system: str) -> str:
     """Returns the name of a system's tests in its own subnetworks where they stand beside those of other languages."""
     return f"{system} (own)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sublingual.analysis.baselines import BASELINES
+from sublingual.analysis.baselines import is_baseline
 from sublingual.analysis.beside import Beside, Plain, bounds, on_resamples
 from sublingual.analysis.intervals import Interval
 from sublingual.analysis.rendering import Sheet, number
@@ -54,7 +54,7 @@ def _on_loops(table: SystemTable) -> list[str]:
     found: dict[str, int] = {}
     for row in table.rows:
         loop = row.system.partition("-")[0]
-        if row.wins is not None and loop in LOOPS and row.system not in BASELINES:
+        if row.wins is not None and loop in LOOPS and not is_baseline(row.system):
             found[loop] = found.get(loop, 0) + row.wins
     if len(found) < 2 or any(row.ties for row in table.rows):
         return []

@@ -19,7 +19,7 @@ from sublingual.analysis.cells import (
     notes_on,
     sd_over_seeds,
 )
-from sublingual.analysis.records import PLAIN_METHODS, Run, by_system, refuse_unknown
+from sublingual.analysis.records import Run, by_system, placed, refuse_unknown
 from sublingual.comparison import ROUNDING
 from sublingual.errors import ConfigError
 
@@ -217,9 +217,8 @@ def _system_row(
 
 def _treebank_row(treebank: str, runs: Sequence[Run], cells: Mapping[str, Mapping[str, Cell]]) -> TreebankRow:
     own = [run for run in runs if run.treebank == treebank]
-    nearest = [run for run in own if run.method in PLAIN_METHODS and run.code is not None]
-    nearest.sort(key=lambda run: (PLAIN_METHODS.index(run.method), run.code))  # a full system names one of the paper's
-    code, similarity = (nearest[0].code, nearest[0].similarity) if nearest else (None, None)
+    nearest = placed(own)
+    code, similarity = (nearest.code, nearest.similarity) if nearest is not None else (None, None)
     sizes = (mean_of(run.n_sentences for run in own), mean_of(run.n_words for run in own))
     n_sentences, n_words = (None if size is None else round(size) for size in sizes)
     found = {name: of_system[treebank] for name, of_system in cells.items() if treebank in of_system}

@@ -10,7 +10,7 @@ from pathlib import Path
 from sublingual.analysis.cells import Cell, cells_of
 from sublingual.analysis.facts import Facts, families
 from sublingual.analysis.intervals import Interval
-from sublingual.analysis.records import PLAIN_METHODS, Run, by_system, own_name
+from sublingual.analysis.records import Run, by_system, own_name, placed
 from sublingual.analysis.rendering import Entry, Sheet, number
 from sublingual.analysis.results import Results, is_control
 from sublingual.breakdown import LENGTHS, Counts
@@ -157,8 +157,7 @@ def _facts(facts: Facts | None, own: Mapping[str, Sequence[Run]]) -> tuple[tuple
                 )
             )
     every = [run for runs in own.values() for run in runs]
-    plain = [run for run in every if run.method in PLAIN_METHODS and run.code is not None]
-    first = (plain or every)[0]  # a random one's language is not the treebank's
+    first = placed(every) or every[0]  # a random one's language is not the treebank's
     if first.code is not None:
         like = "" if first.similarity is None else f", similarity {first.similarity:.3f}"
         found.append(("subnetwork of", f"{first.code}{like}"))
