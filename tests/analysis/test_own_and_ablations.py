@@ -88,6 +88,17 @@ def test_the_random_transfer_language_is_a_control_of_the_nearest(run_of: MakeRu
     assert ablation_rows([line])[0]["difference"] == pytest.approx(-5 / 3)
 
 
+def test_other_gates_at_the_test_are_controls_of_the_own_ones(run_of: MakeRun) -> None:
+    banks = {"x": 40.0, "y": 50.0}
+    named = {"nonep-static": 0.0, "nonep-static (intersection)": -1.0, "nonep-static (r20-percent)": -2.0}
+    runs = [run_of(name, t, las + more) for name, more in named.items() for t, las in banks.items()]
+    found = ablations(runs, [], generator=np.random.default_rng(0), n_resamples=50)
+    assert {(line.control.name, line.system, line.against, line.difference) for line in found} == {
+        ("intersection of the seeds, tested in it", "nonep-static (intersection)", "nonep-static", -1.0),
+        ("random gates, tested in them", "nonep-static (r20-percent)", "nonep-static", -2.0),
+    }
+
+
 def test_a_control_meets_the_runs_of_its_own_seeds(run_of: MakeRun) -> None:
     """Seed 1 of static is far better: a control without it must not seem worse for that."""
     runs = [run_of("nonep-static", t, 50.0 + 20 * s, training_seed=s, support_seed=s) for t in "xyz" for s in (0, 1)]

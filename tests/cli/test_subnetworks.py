@@ -233,6 +233,30 @@ def test_a_system_is_trained_and_tested(
     assert json.loads((tmp_path / "named.jsonl").read_text("utf-8"))["system"] == "mine"
 
 
+def test_a_trained_parser_is_tested_in_other_gates(
+    run: Run, model: Path, found: Path, tmp_path: Path, ud_folder: Path
+) -> None:
+    out, records = tmp_path / "m", tmp_path / "r.jsonl"
+    ran = run("joint", model, out, *BANKS, "--ud", ud_folder, "--gates", "static", "--subnetworks", found, *FEW)
+    assert ran.code == 0, ran.err
+    few = ("UD_Turkish-Demo", "--ud", ud_folder, "--seeds", 1, "--cap", 4, "--set", "steps=1")
+    gates = ("--gates", "intersection", "--subnetworks", found)
+    assert run("fewshot", out, *few, *gates, "--records", records).code == 0
+    assert run("test", out, BANKS[0], "--ud", ud_folder, *gates, "--records", records).code == 0
+    fewshot, own = (json.loads(line) for line in records.read_text("utf-8").splitlines())
+    for record in (fewshot, own):
+        seeds = [read_subnetwork(found / f"{record['transfer']['code']}-{seed}.json").gates for seed in (0, 1)]
+        assert record["system"] == "nonep-static (intersection)"
+        assert record["transfer"]["gates_off"] == np.count_nonzero(~(seeds[0] & seeds[1]))
+    assert own["transfer"]["code"] == "hi"
+    ran = run("fewshot", out, *few, "--subnetworks", found)
+    assert ran.code == 2
+    assert "say which gates to make of them, such as --gates intersection" in ran.last
+    ran = run("test", model, BANKS[0], "--ud", ud_folder, *gates)
+    assert ran.code == 2
+    assert "the parser runs in full: it has no subnetworks to replace" in ran.last
+
+
 def test_a_language_with_labels_that_ud_does_not_document_is_trained_on(
     run: Run, model: Path, tmp_path: Path, ud_folder: Path
 ) -> None:

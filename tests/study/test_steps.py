@@ -66,6 +66,25 @@ def test_smoke_has_the_way_of_the_paper() -> None:
     assert "figure-curve" not in found
 
 
+def test_a_system_is_tested_in_the_intersection_without_being_trained_anew() -> None:
+    found = by_name("smoke")
+    tested = found["test-nonep-static-0-others-intersection"]
+    assert shlex.join(tested.command).endswith("--gates intersection --subnetworks subnetworks/heads")
+    assert tested.outputs == ("records/nonep-static-0/others-intersection.jsonl",)
+    assert {*tested.inputs} == {*found["test-nonep-static-0-others"].inputs} | {
+        f"subnetworks/heads/{code}-{seed}.json" for code in ("hi", "no") for seed in (0, 1)
+    }
+    assert tested.outputs[0] in found["table-ablation"].inputs
+    assert tested.outputs[0] not in found["table-system"].inputs
+    assert "nonep-intersection-0" not in found
+    words = ("groups.own={systems: [nonep-full], fewshot: false, own: true, gates: unstructured}",)
+    others = {step.name: step for step in steps(study("smoke", words=words), ud=None)}
+    own = others["own-nonep-full-0-unstructured"]
+    assert own.outputs == ("records/nonep-full-0/own-unstructured.jsonl",)
+    assert "subnetworks/weights/hi-0.safetensors" in own.inputs
+    assert "weights-hi-0" in others
+
+
 def test_the_paper_finds_28_subnetworks_and_tests_86_treebanks_with_each_parser() -> None:
     found = by_name("paper")
     assert sum(name.startswith("heads-") for name in found) == 7 * 4
@@ -101,6 +120,7 @@ def test_every_ablation_of_section_8_has_three_training_runs_or_more(scale: str)
     for seed in range(3):
         assert {f"records/nonep-{name}-{seed}/own.jsonl" for name in own} <= tested
         assert {f"records/nonep-{name}-{seed}/no.jsonl" for name in fewshot} <= tested
+        assert f"records/nonep-static-{seed}/no-intersection.jsonl" in tested
         assert {f"records/{name}-{seed}/no-random.jsonl" for name in ("nonep-static", "meta-dynamic")} <= tested
 
 
@@ -166,7 +186,8 @@ def test_a_changed_preset_changes_the_keys_of_what_names_it(tmp_path: Path) -> N
 def test_a_new_treebank_redoes_no_model_and_no_other_test() -> None:
     words = ("tests.treebanks=[UD_Swedish-Demo, UD_Turkish-Demo, UD_Faroese-OFT]",)
     models = ("nonep-full", "nonep-static", "nonep-dynamic", "meta-full", "meta-dynamic")
-    new = {*(f"test-{model}-0-no" for model in models), "test-nonep-static-0-no-random", "facts"}
+    new = {*(f"test-{model}-0-no" for model in models), "facts"}
+    new |= {f"test-nonep-static-0-no-{other}" for other in ("random", "intersection")}
     assert changed_by(study("smoke"), study("smoke", words=words)) == new
 
 

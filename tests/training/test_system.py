@@ -21,7 +21,7 @@ from sublingual.subnetworks.gates import Subnetwork
 from sublingual.subnetworks.systems import Start, System, system
 from sublingual.tagging import with_tagger
 from sublingual.training.stage2 import Stage2, Stage2Config
-from sublingual.training.system import language_gates, switches, train_system
+from sublingual.training.system import language_gates, switches, train_system, with_gates_of
 
 LANGUAGES = ("hi", "it")
 FILES = {"hi": embedded("UD_Hindi-Demo").files("train"), "it": embedded("UD_Italian-Demo").files("train")}
@@ -93,6 +93,37 @@ def test_subnetworks_of_another_encoder_are_refused(parser: Parser) -> None:
         SubnetworkError, match=r"the subnetwork of hi is of another encoder \(, ffffffffffff\.\.\., not"
     ):
         train_system(parser, FILES, row=system("nonep-static"), config=CONFIG, found=own)
+
+
+def test_a_trained_parser_is_tested_in_other_gates_with_the_same_weights(parser: Parser) -> None:
+    trained = train_system(
+        parser, FILES, row=system("nonep-static"), config=replace(CONFIG, seed=3), found=found()
+    ).parser
+    two = {"hi": [*found()["hi"], pruned("hi", ["10", "01"], RISING)], "it": found()["it"]}
+    other = with_gates_of(trained, system("nonep-intersection"), found=two)
+    assert {code: own.tolist() for code, own in other.subnetworks.items()} == {  # type: ignore[union-attr]
+        "hi": [[0, 0], [0, 1]],
+        "it": [[1, 1], [0, 1]],
+    }
+    assert other.network is trained.network
+    assert other.about.settings["system"] == "nonep-static (intersection)"
+    assert trained.about.settings["system"] == "nonep-static"
+    drawn = with_gates_of(trained, system("nonep-shuffle"), found=two).subnetworks
+    own = language_gates(parser, system("nonep-shuffle"), two, LANGUAGES, config=replace(CONFIG, seed=3)).subnets()
+    assert all(torch.equal(drawn[code], own[code]) for code in LANGUAGES)  # type: ignore[arg-type]
+    assert [n_off(each) for each in with_gates_of(trained, system("nonep-full")).subnetworks.values()] == [0, 0]
+    start = with_gates_of(trained, system("nonep-dynamic"), found=found()).subnetworks  # not yet learned
+    assert [n_off(start[code]) for code in LANGUAGES] == [2, 1]
+
+
+def test_what_cannot_be_tested_in_other_gates_is_refused(parser: Parser) -> None:
+    with pytest.raises(ConfigError, match="it has no subnetworks to replace; name one of static or dynamic gates"):
+        with_gates_of(parser, system("nonep-intersection"), found=found())
+    trained = train_system(parser, FILES, row=system("nonep-static"), config=CONFIG, found=found()).parser
+    with pytest.raises(ConfigError, match="needs a subnetwork of hi; find one"):
+        with_gates_of(trained, system("nonep-intersection"))
+    with pytest.raises(ConfigError, match="adapters are learned and start from nothing"):
+        with_gates_of(trained, system("nonep-adapters"))
 
 
 def test_a_row_without_stage_2_is_refused(parser: Parser) -> None:

@@ -29,7 +29,7 @@ from sublingual.cli.common import (
 from sublingual.data.catalogue import LANGUAGE_CODES, stage2_treebanks
 from sublingual.data.textfiles import write_text
 from sublingual.data.treebanks import Split
-from sublingual.errors import DataError, LanguageError
+from sublingual.errors import ConfigError, DataError, LanguageError
 from sublingual.languages import resolve
 from sublingual.model.folder import refuse_existing
 
@@ -69,6 +69,14 @@ Systems = Annotated[
     Path | None,
     typer.Option("--systems", help="TOML file of further systems, written as the package's resources/systems.toml."),
 ]
+Retested = Annotated[
+    str | None,
+    typer.Option(
+        "--gates",
+        help="Test in the gates that this system starts with, in place of those that the parser was trained in: "
+        "intersection, shuffle, ...",
+    ),
+]
 Steps = Annotated[int | None, typer.Option("--steps", help="Iterations (joint) or episodes (meta).")]
 Last = Annotated[
     int,
@@ -105,8 +113,7 @@ def stage2(loop: str) -> Callable[..., None]:
 
         row = system(f"{loop}-{gates}", own=systems)
         files = languages_of(treebanks, ud)
-        found = {} if subnetworks is None or row.kind != "heads" else found_in(subnetworks, [*files])
-        weights = {} if subnetworks is None or row.kind != "weights" else weights_in(subnetworks, [*files])
+        found, weights = _seeds_of(row, subnetworks, [*files])
 
         from sublingual import runtime
         from sublingual.parsing import Parser
@@ -194,6 +201,25 @@ def _trained(
     return {"system": row.name, "off": off, **moved, "cpu_seconds": round(trained.run.cpu_seconds, 1)}
 
 
+def retested(parser: Parser, gates: str | None, subnetworks: Path | None) -> Parser:
+    """Returns the parser in the gates that a system starts with, in place of its own; as it is where none is named.
+
+    Raises ConfigError for a folder without a system.
+    """
+    if gates is None:
+        if subnetworks is not None:
+            raise ConfigError(
+                f"--subnetworks {subnetworks}: say which gates to make of them, such as --gates intersection"
+            )
+        return parser
+    from sublingual.subnetworks.systems import system
+    from sublingual.training.system import with_gates_of
+
+    row = system(f"nonep-{gates}")
+    found, weights = _seeds_of(row, subnetworks, [*parser.subnetworks])
+    return with_gates_of(parser, row, found=found, weights=weights)
+
+
 def languages_of(treebanks: Sequence[str] | None, ud: Path | None, *, split: Split = "train") -> dict[str, list[Path]]:
     """Returns the training files (or another split's) of each language, in the paper's order of languages first.
 
@@ -211,6 +237,15 @@ def languages_of(treebanks: Sequence[str] | None, ud: Path | None, *, split: Spl
         found.setdefault(language.code, []).extend(files_of([given], split, ud))
     order = [code for code in LANGUAGE_CODES.values() if code in found]
     return {code: found[code] for code in [*order, *(code for code in found if code not in order)]}
+
+
+def _seeds_of(
+    row: System, folder: Path | None, languages: Sequence[str]
+) -> tuple[dict[str, list[Subnetwork]], dict[str, list[WeightSubnetwork]]]:
+    """The subnetworks of attention heads, or of single weights, that the row is made from; none without a folder."""
+    found = found_in(folder, languages) if folder is not None and row.kind == "heads" else {}
+    weights = weights_in(folder, languages) if folder is not None and row.kind == "weights" else {}
+    return found, weights
 
 
 def found_in(folder: Path, languages: Sequence[str]) -> dict[str, list[Subnetwork]]:

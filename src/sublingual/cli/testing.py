@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sublingual.cli.common import Device, Json, Threads, Ud, counting, refuse_unwritable, say_if_toy, set_threads, table
-from sublingual.cli.stage2 import Treebanks, languages_of
+from sublingual.cli.stage2 import Found, Retested, Treebanks, languages_of, retested
 
 if TYPE_CHECKING:
     from sublingual.fewshot import Record
@@ -29,6 +29,8 @@ def score(
         str,
         typer.Option("--transfer", help="In which subnetwork, where the parser has some: own, or one of fewshot's."),
     ] = "own",
+    gates: Retested = None,
+    subnetworks: Found = None,
     cap: Annotated[
         int | None, typer.Option("--cap", min=1, help="Score a fixed random sample of that many test sentences.")
     ] = None,
@@ -49,6 +51,7 @@ def score(
 
     set_threads(threads)
     parser = Parser.from_pretrained(model, device=runtime.device(device))
+    parser = retested(parser, gates, subnetworks)
     rows = []
     with counting("testing", len(banks)) as advance:
         for code, files in banks:

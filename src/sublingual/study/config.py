@@ -89,7 +89,8 @@ class Group:
     `seeds`: training seeds, None for the study's own number. `fewshot`: tested few-shot on the `treebanks` (none: those of
     the tests), in the subnetwork that `transfer` chooses, with support sets of these `sizes` (none: that of the tests;
     several are nested and score the same sentences). `own`: tested without adaptation on the training languages (Table 4,
-    Figure 3). `beside`: baselines, whose rows stand beside the first group's in its tables.
+    Figure 3). `gates`: tested in those that this system starts with, in place of its own. `beside`: baselines, whose rows
+    stand beside the first group's in its tables.
     """
 
     systems: tuple[str, ...]
@@ -98,6 +99,7 @@ class Group:
     own: bool = False
     beside: bool = False
     transfer: str = "nearest"
+    gates: str | None = None
     treebanks: tuple[str, ...] = ()
     sizes: tuple[int, ...] = ()
 

@@ -175,9 +175,9 @@ class _Graph:
     def stage2(
         self, name: str, model: str, seed: int, said: tuple[str, ...], inputs: tuple[str, ...], preset: str
     ) -> Step:
-        row, kind, banks = _row(name), _kind(name), self.study.training_treebanks()
+        row, banks = _row(name), self.study.training_treebanks()
         command = "meta" if row.loop == "meta" else "joint"
-        found = ("--subnetworks", f"subnetworks/{kind}") if kind else ()
+        found, made = self.found(name)
         gates = name.partition("-")[2]
         start, out = f"models/stage1-{seed}", f"models/{model}"
         seconds = self.study.cost.meta if row.loop == "meta" else self.study.cost.joint
@@ -187,7 +187,7 @@ class _Graph:
             (command, start, out, *banks, "--gates", gates, *found, *said, "--seed", str(seed), *self.threads),
             (
                 start,
-                *(step.outputs[0] for step in (self.subnetworks(kind) if kind else ())),
+                *made,
                 *inputs,
                 *self.files(banks, "train"),
             ),
@@ -196,6 +196,13 @@ class _Graph:
             self.study.cost.start + seconds,
             work=f"{out}.run",
         )
+
+    def found(self, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The words for the folder of the subnetworks that a system needs, and their files."""
+        kind = _kind(name)
+        if kind is None:
+            return (), ()
+        return ("--subnetworks", f"subnetworks/{kind}"), tuple(step.outputs[0] for step in self.subnetworks(kind))
 
     def loop(self, name: str) -> Loop:
         return self.study.meta if _row(name).loop == "meta" else self.study.joint
@@ -243,8 +250,15 @@ class _Graph:
     def tests(self, group: Group, name: str, seed: int) -> Iterator[Step]:
         model, has_loop = f"{name}-{seed}", _row(name).loop != "none"
         said = () if has_loop or name == "stage1" else ("--system", name)  # else its card says its name
+        made, refers = tuple[str, ...](), ""
+        if group.gates is not None:
+            start = f"nonep-{group.gates}"
+            yield from self.before(start, seed)
+            found, made = self.found(start)
+            said, refers = (*said, "--gates", group.gates, *found), str(asdict(_row(start)))
         if group.own:
-            yield self.own(model, said)
+            step = self.own(model, said, _ending(group))
+            yield replace(step, inputs=(*step.inputs, *made), refers=refers)
         if not group.fewshot:
             return
         chosen = self.choice_of(name) if has_loop else None
@@ -252,7 +266,7 @@ class _Graph:
         config = None if chosen is None else f"choices/{chosen}-adapt.json"
         for records, banks, n in self.divided(group, model):
             step = self.fewshot(model, banks, records, seed=seed, adapt=adapt, config=config, group=group, n=n)
-            yield replace(step, command=(*step.command, *said))
+            yield replace(step, command=(*step.command, *said), inputs=(*step.inputs, *made), refers=refers)
 
     def divided(self, group: Group, model: str) -> Iterator[tuple[str, tuple[str, ...], int]]:
         """The tests of a model in steps: the file of records, the treebanks, the size of the support.
@@ -260,7 +274,7 @@ class _Graph:
         A step has the treebanks of one transfer language, as Table 2 groups them: short enough to be done again after a
         kill, long enough to be worth a start.
         """
-        way = "" if group.transfer == "nearest" else f"-{group.transfer}"
+        way = ("" if group.transfer == "nearest" else f"-{group.transfer}") + _ending(group)
         for n in group.sizes or (self.study.tests.n,):
             size = f"-{n}" if group.sizes else ""
             banks = sorted(group.treebanks or self.study.test_treebanks(), key=_from)
@@ -296,12 +310,12 @@ class _Graph:
             seconds=self.study.cost.start + self.study.cost.test * len(banks) * c.supports,
         )
 
-    def own(self, model: str, said: tuple[str, ...]) -> Step:
+    def own(self, model: str, said: tuple[str, ...], ending: str) -> Step:
         """The training languages in their own subnetworks, not adapted (Table 4, Figure 3)."""
-        banks, records = self.study.training_treebanks(), f"records/{model}/own.jsonl"
+        banks, records = self.study.training_treebanks(), f"records/{model}/own{ending}.jsonl"
         cap = () if self.study.tests.cap is None else ("--cap", str(self.study.tests.cap))
         return Step(
-            f"own-{model}",
+            f"own-{model}{ending}",
             "own",
             ("test", f"models/{model}", *banks, "--records", records, *cap, *self.threads, *said),
             (f"models/{model}", *self.files(banks, "test")),
@@ -327,6 +341,11 @@ class _Graph:
         if self.ud is None:
             return ()
         return tuple(str(path) for name in names for split in splits for path in find(self.ud, name).files(split))
+
+
+def _ending(group: Group) -> str:
+    """What the files of a group's records end with where it is tested in other gates than its own."""
+    return "" if group.gates is None else f"-{group.gates}"
 
 
 @cache

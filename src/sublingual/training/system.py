@@ -120,6 +120,38 @@ def _subnetworks(
     return language_gates(parser, row, found, languages, config=config).to(parser.network.device)
 
 
+def with_gates_of(
+    parser: Parser,
+    row: System,
+    *,
+    found: Mapping[str, Sequence[Subnetwork]] | None = None,
+    weights: Mapping[str, Sequence[WeightSubnetwork]] | None = None,
+) -> Parser:
+    """Returns the trained parser with the subnetworks that the row starts from in place of its own, under a name that says so.
+
+    Nothing is trained: what it shows is how much the gates matter to these weights (footnote 2, section 8). Gates that are
+    drawn are those of a system that is trained with the same seed. Errors: those of `starting_gates` and `refuse_foreign`;
+    ConfigError for a parser without subnetworks and for adapters.
+    """
+    languages = [*parser.subnetworks]
+    if not languages:
+        raise ConfigError(
+            "the parser runs in full: it has no subnetworks to replace; name one of static or dynamic gates"
+        )
+    if row.kind == "adapters":
+        raise ConfigError(
+            "adapters are learned and start from nothing; name a row of attention heads or single weights"
+        )
+    about = parser.about
+    held = row if row.gates == "full" else replace(row, gates="static")
+    config = Stage2Config(seed=about.seeds.get("stage2", 0))
+    gates = _subnetworks(parser, held, languages, config, found=found or {}, weights=weights or {})
+    name = f"{about.settings.get('system', 'system')} ({row.name.partition('-')[2]})"
+    return replace(
+        parser, subnetworks=gates.subnets(), about=replace(about, settings={**about.settings, "system": name})
+    )
+
+
 def switches(run: Stage2, steps: int) -> dict[str, dict[str, int | float]]:
     """Returns by language how many gates changed since the start, and how many switched in 100 steps."""
     return {
