@@ -45,7 +45,9 @@ def test_unknown_devices_are_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("capabilities", "fast"),
     [
-        ({"architecture": "x86_64", "avx512_bf16": True, "amx_bf16": False}, True),
+        ({"architecture": "x86_64", "cpu_name": "AMD EPYC", "avx512_bf16": True, "amx_bf16": False}, True),
+        ({"architecture": "x86_64", "cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, True),
+        ({"architecture": "x86_64", "cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, False),
         ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": True}, True),
         ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": False, "avx512_f": True}, False),
         ({"architecture": "aarch64", "neon": True, "bf16": True}, True),
