@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sublingual.data.catalogue import LANGUAGE_CODES, catalogue, entry_of
+from sublingual.data.catalogue import LANGUAGE_CODES, catalogue, entry_of, transferred_from
 from sublingual.data.conllu import read_conllu
 from sublingual.data.treebanks import Size, Treebank, check, count, find, licence_of, table, treebank_at, treebanks
 from sublingual.errors import DataError
@@ -84,6 +84,11 @@ def test_training_sizes_stand_as_table_6_prints_them() -> None:
 
 def test_a_treebank_outside_the_paper_has_no_entry() -> None:
     assert entry_of("UD_Swedish-Talbanken") is None
+
+
+def test_a_test_treebank_says_whence_the_paper_transfers_to_it() -> None:
+    banks = ("UD_Faroese-OFT", "UD_Tamil-MWTT", "UD_Norwegian-Nynorsk", "UD_Bulgarian-BTB", "UD_Swedish-Talbanken")
+    assert [transferred_from(bank) for bank in banks] == ["no", "hi", None, None, None]
 
 
 @pytest.mark.parametrize(

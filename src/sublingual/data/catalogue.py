@@ -88,6 +88,12 @@ def entry_of(name: str) -> Entry | None:
     return _by_name().get(name)
 
 
+def transferred_from(name: str) -> str | None:
+    """Returns the code of the language that the paper transfers to a treebank from (Table 2); None where it has no such row."""
+    entry = entry_of(name)
+    return None if entry is None or entry.transfer_language is None else LANGUAGE_CODES[entry.transfer_language]
+
+
 def stage2_treebanks() -> tuple[str, ...]:
     """Returns the names of the paper's seven treebanks of stage 2 (section 4.2)."""
     return tuple(entry.name for entry in _TRAINING if entry.code != "en")

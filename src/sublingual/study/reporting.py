@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sublingual.data.catalogue import entry_of
+from sublingual.data.catalogue import transferred_from
 from sublingual.study.config import Study
 from sublingual.study.keys import Step
 from sublingual.subnetworks.systems import system
@@ -70,7 +70,7 @@ def _results(study: Study, groups: Sequence[Sequence[Step]]) -> dict[str, list[s
         if i == 0:
             banks = group.treebanks or study.test_treebanks()
             found["main"] += tests
-            found["paper"] += tests if any(_is_printed(bank) for bank in banks) else []
+            found["paper"] += tests if any(transferred_from(bank) for bank in banks) else []
             found["two"] += tests if len(banks) >= 2 else []
             found["four"] += tests if len(banks) >= 4 else []
         if any(system(name).is_drawn for name in group.systems):
@@ -79,9 +79,3 @@ def _results(study: Study, groups: Sequence[Sequence[Step]]) -> dict[str, list[s
         found["conflicts"] += [path for path in made if path.endswith("conflicts.json")]
         found["heads"] += [path for path in made if path.startswith("subnetworks/heads/")]
     return {kind: list(dict.fromkeys(paths)) for kind, paths in found.items()}
-
-
-def _is_printed(treebank: str) -> bool:
-    """Whether the paper tests on the treebank."""
-    entry = entry_of(treebank)
-    return entry is not None and entry.transfer_language is not None

@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 
 from sublingual.config import presets, values_of
-from sublingual.data.catalogue import LANGUAGE_CODES, entry_of
+from sublingual.data.catalogue import entry_of, transferred_from
 from sublingual.data.treebanks import Split, count, find, treebanks
 from sublingual.errors import ConfigError
 from sublingual.languages import resolve
@@ -383,5 +383,4 @@ def _kind(name: str) -> Kind | None:
 
 def _from(treebank: str) -> str:
     """The code of the language that the paper transfers to a treebank from; `others` for those that it does not use."""
-    entry = entry_of(treebank)
-    return OTHERS if entry is None or entry.transfer_language is None else LANGUAGE_CODES[entry.transfer_language]
+    return transferred_from(treebank) or OTHERS
