@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from sublingual.analysis.records import Run
 from sublingual.analysis.results import Results, is_control
 from sublingual.analysis.stage2_sheets import ablation_rows, ablation_sheet, own_rows, own_sheet
 from sublingual.analysis.statistics import holm
+from sublingual.errors import ConfigError
 from sublingual.subnetworks.systems import systems
 
 MakeRun = Callable[..., Run]
@@ -42,7 +44,33 @@ def test_table_4_has_a_row_a_training_language_with_heads_off(material: Material
     assert sheet.rows[0][2:4] == ("70.00 ± 0.00", "80.00 ± 0.00 (13)")
     assert sheet.rows[0][-1] == "68.6, 72.9 (13), 69.1"
     assert sheet.rows[-1][:4] == ("mean", "3 tests", "70.00 ± 0.00", "80.00 ± 0.00")
-    assert {row["heads_off"] for row in own_rows(table)} == {0.0, 13.0}
+    rows = own_rows(table)
+    assert {row["heads_off"] for row in rows if row["treebank"]} == {0.0, 13.0}
+    assert [(row["system"], row["las"]) for row in rows if not row["treebank"]] == [*table.means.items()]
+
+
+def test_table_4_compares_systems_with_their_full_one(run_of: MakeRun) -> None:
+    gains = {"nonep-full": (0.0, 0.0, 0.0), "nonep-static": (1.0, 2.0, 3.0), "nonep-shuffle": (-5.0, -5.0, -5.0)}
+    own = [
+        run_of(name, t, 60.0 + gain, code="ar", method="own", training_seed=s, support_seed=None, is_fewshot=False)
+        for name, each in gains.items()
+        for t in ("x", "y")
+        for s, gain in enumerate(each)
+    ]
+    results = Results(Material(own=tuple(own)), "full", n_resamples=2_000)
+    (static,) = results.own_comparisons
+    assert (static.system, static.base, static.las.difference) == ("nonep-static", "nonep-full", 2.0)
+    sheet = own_sheet(results.own, results.own_resampled, comparisons=results.own_comparisons)
+    assert sheet.rows[-1][:2] == ("mean difference", "2 tests")
+    assert re.fullmatch(r"\+2\.00 \[-\d\.\d\d, \+\d\.\d\d\], p \d\.\d{4}", sheet.rows[-1][3])
+    assert (sheet.rows[-1][2], sheet.rows[-1][4]) == ("", "")
+    assert any(note.startswith("difference: of nonep-static to nonep-full") for note in sheet.notes)
+    last = own_rows(results.own, results.own_resampled, comparisons=results.own_comparisons)[-2]
+    assert (last["system"], last["difference"], last["base"]) == ("nonep-static", 2.0, "nonep-full")
+    assert Results(Material(own=tuple(own)), None).own_comparisons == ()
+    assert Results(Material(own=tuple(own[6:])), "full").own_comparisons == ()
+    with pytest.raises(ConfigError, match="no record of system 'nonep-fulll'; did you mean 'nonep-full'"):
+        _ = Results(Material(own=tuple(own)), "nonep-fulll").own_comparisons
 
 
 def test_a_language_that_a_system_lacks_is_not_in_its_mean(run_of: MakeRun) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from sublingual.analysis.material import Material
 from sublingual.analysis.records import Run
+from sublingual.analysis.results import Results
 from sublingual.analysis.statistics import compare_systems
 from sublingual.analysis.system_sheets import system_rows, system_sheet
 from sublingual.analysis.tables import system_table, treebank_table
-from sublingual.analysis.treebank_sheets import treebank_rows, treebank_sheet, treebank_summary
+from sublingual.analysis.treebank_sheets import mean_rows, treebank_rows, treebank_sheet, treebank_summary
 
 MakeRun = Callable[..., Run]
 BASES = {"nonep-static": "nonep-full"}
@@ -82,7 +85,7 @@ def test_a_line_a_treebank_and_a_mean_a_group(runs: list[Run]) -> None:
         ("UD_Welsh-CCG", "no", "0.90", "90", "20.00 → 50.00 ± 0.00", ""),
         ("mean of no (2)", "no", "0.90", "", "20.00 → 32.00 ± 2.83", "20.00 → 34.00 ± 4.24 (+2.00)"),
         ("mean of all (2)", "-", "0.90", "", "20.00 → 32.00 ± 2.83", "20.00 → 34.00 ± 4.24 (+2.00)"),
-        ("mean by words scored (2)", "-", "", "", "32.00 ± 2.83", "34.00 ± 4.24 (+2.00)"),
+        ("mean by words scored (2)", "-", "", "", "20.00 → 32.00 ± 2.83", "20.00 → 34.00 ± 4.24 (+2.00)"),
     )
     said = "nonep-static against nonep-full: better on 2 treebanks (2 by more than 1 LAS), worse on 0 (0), equal on 0"
     assert sheet.notes[-2] == said  # two treebanks are too few for a correlation
@@ -109,6 +112,12 @@ def test_plain_rows_hold_a_treebank_and_a_system_each(runs: list[Run]) -> None:
     assert (rows[1]["n_runs"], rows[1]["n_not_adapted"]) == (2, 1)
     assert (rows[3]["system"], rows[3]["base"], rows[3]["difference"]) == ("nonep-static", "nonep-full", 2.0)
     assert (rows[2]["base"], rows[2]["difference"], rows[2]["transfer"]) == (None, None, "no")
+    means = mean_rows(table)
+    assert [row.keys() == rows[0].keys() for row in means] == [True] * 8
+    assert {row["mean"] for row in means} == {"of ar", "of no", "of all", "by words scored"}
+    (total,) = (row for row in means if (row["mean"], row["system"]) == ("of all", "nonep-static"))
+    assert (total["las"], total["difference"], total["base"], total["n_treebanks"]) == (34.0, 2.0, "nonep-full", 2)
+    assert (total["treebank"], total["sd"]) == (None, pytest.approx(18**0.5))
     summary = treebank_summary(table)
     assert [(each["transfer"], each["n_treebanks"], each["n_compared"]) for each in summary["groups"]] == [
         ("ar", 1, 0),
@@ -116,3 +125,29 @@ def test_plain_rows_hold_a_treebank_and_a_system_each(runs: list[Run]) -> None:
     ]
     assert summary["total"]["las"] == {"nonep-full": 32.0, "nonep-static": 34.0}
     assert summary["tallies"][0]["far_better"] == 2
+
+
+def test_a_mean_s_gain_has_its_own_paired_interval(run_of: MakeRun) -> None:
+    """All of b's runs are 2 above a's: the means vary, their difference does not; with c it is Student's of three runs."""
+    las = {"a": (30.0, 40.0, 50.0), "b": (32.0, 42.0, 52.0), "c": (31.0, 42.0, 53.0)}
+    runs = [
+        run_of(name, t, each, training_seed=s, support_seed=s)
+        for name, own in las.items()
+        for t in ("x", "y")
+        for s, each in enumerate(own)
+    ]
+    results = Results(Material(runs=tuple(runs)), "a", n_resamples=20_000)
+    rows = {
+        row["system"]: row for row in mean_rows(results.treebanks, beside=results.beside) if row["mean"] == "of all"
+    }
+    assert (rows["b"]["difference"], rows["b"]["difference_low"]) == (2.0, None)
+    assert rows["b"]["las_low"] < 30
+    t, sd = 4.303, 1.0  # of two degrees of freedom; of the gains 1, 2, 3
+    assert rows["c"]["difference_low"] == pytest.approx(2 - t * sd / 3**0.5, abs=0.2)
+    assert rows["c"]["difference_high"] == pytest.approx(2 + t * sd / 3**0.5, abs=0.2)
+    line = [
+        row for row in treebank_sheet(results.treebanks, beside=results.beside).rows if row[0].startswith("mean of all")
+    ]
+    found = re.search(r"\(\+2\.00 \[(.*), (.*)\]\)$", line[0][-1])
+    assert found is not None
+    assert float(found[1]) == pytest.approx(rows["c"]["difference_low"], abs=0.006)

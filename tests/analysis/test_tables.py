@@ -126,9 +126,13 @@ def test_treebanks_are_grouped_by_transfer_language(run_of: MakeRun) -> None:
     ]
     norwegian = table.groups[1]
     assert norwegian.similarity == pytest.approx(0.85)
-    assert norwegian.las == {"a": 25.0}
-    assert norwegian.zero_shot == {"a": 20.0}
-    assert (table.groups[2].similarity, table.total.las, table.total.n_compared) == (None, {"a": 25.75}, 4)
+    assert norwegian.mean.las == {"a": 25.0}
+    assert norwegian.mean.zero_shot == {"a": 20.0}
+    assert (table.groups[2].similarity, table.total.mean.las, len(table.total.mean.treebanks)) == (
+        None,
+        {"a": 25.75},
+        4,
+    )
     assert [row.n_words for row in norwegian.rows] == [100, 301]
 
 
@@ -183,6 +187,16 @@ def test_means_by_words_and_without_small_treebanks(run_of: MakeRun) -> None:
     assert (by_words.name, by_words.las) == ("by words scored", {"a": pytest.approx((1000 + 12000 + 42000) / 1000)})
     assert (large.name, large.treebanks) == ("without 1 of under 60 sentences", ("y", "z"))
     assert large.las == {"a": 55.0}
+
+
+def test_a_mean_by_words_weighs_the_test_files_where_they_are_known(run_of: MakeRun) -> None:
+    """A capped test scores as many sentences of a small treebank as of a large one."""
+    runs = [run_of("a", "x", 10.0, n_sentences=100, n_words=100), run_of("a", "y", 70.0, n_sentences=100, n_words=100)]
+    (by_words,) = treebank_table(runs, words={"x": 100, "y": 500}).averages
+    assert (by_words.name, by_words.las) == ("by the words of the test files", {"a": pytest.approx(60.0)})
+    assert [row.test_words for row in treebank_table(runs, words={"x": 100, "y": 500}).total.rows] == [100, 500]
+    (scored,) = treebank_table(runs, words={"x": 100, "y": None}).averages
+    assert (scored.name, scored.las) == ("by words scored", {"a": 40.0})
 
 
 def test_without_sizes_there_are_no_such_means(run_of: MakeRun) -> None:

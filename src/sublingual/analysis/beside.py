@@ -27,6 +27,13 @@ class Beside:
     def mean(self, system: str, treebanks: Sequence[str], weights: Sequence[float] | None = None) -> Interval | None:
         return None if self.resampled is None else self.resampled.mean(system, treebanks, weights=weights)
 
+    def gain(
+        self, system: str, base: str | None, treebanks: Sequence[str], weights: Sequence[float] | None = None
+    ) -> Interval | None:
+        if self.resampled is None or base is None:
+            return None
+        return self.resampled.difference(system, base, treebanks, weights=weights)
+
     def is_sure(self, system: str, treebank: str) -> bool:
         found = (self.differences or {}).get((system, treebank))
         return found is not None and found.is_sure

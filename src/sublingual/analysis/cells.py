@@ -40,10 +40,10 @@ def compared_treebanks(cells: Mapping[str, Mapping[str, Cell]]) -> tuple[str, ..
     return tuple(t for t in some[0] if all(t in own for own in some)) if some else ()
 
 
-def mean_of(values: Iterable[float | None]) -> float | None:
+def mean_of(values: Iterable[float | None], weights: Sequence[float] | None = None) -> float | None:
     """Returns the mean, None where one of the values is missing or there are none."""
     known = list(values)
-    return None if not known or None in known else fmean(value for value in known if value is not None)
+    return None if not known or None in known else fmean([value for value in known if value is not None], weights)
 
 
 def sd_over_seeds(

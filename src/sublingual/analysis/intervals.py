@@ -72,12 +72,15 @@ class Resampled:
         mean = np.average([own[treebank] for treebank in treebanks], axis=0, weights=weights)
         return interval_of(np.clip(mean, *PER_CENT))
 
-    def difference(self, system: str, base: str, treebanks: Sequence[str]) -> Interval | None:
+    def difference(
+        self, system: str, base: str, treebanks: Sequence[str], *, weights: Sequence[float] | None = None
+    ) -> Interval | None:
         """Returns the interval of the mean difference of two systems over treebanks, all of which both must have."""
         one, other = self.las.get(system, {}), self.las.get(base, {})
         if not treebanks or any(treebank not in one or treebank not in other for treebank in treebanks):
             return None
-        return interval_of(np.mean([one[treebank] - other[treebank] for treebank in treebanks], axis=0))
+        drawn = [one[treebank] - other[treebank] for treebank in treebanks]
+        return interval_of(np.average(drawn, axis=0, weights=weights))
 
     def differences(self, bases: Mapping[str, str], means: Mapping[str, Mapping[str, float | None]]) -> Differences:
         """Returns each treebank's difference of a system to its base; `means` are the LAS of the cells.

@@ -167,7 +167,7 @@ def misprints(systems: SystemTable, treebanks: TreebankTable) -> tuple[PrintedCe
         assert group.similarity is not None
         found.append(PrintedCell(2, group.code, "similarity", PRINTED_SIMILARITY[group.code], group.similarity))
         for name, printed in zip(SYSTEMS, PRINTED_MEANS[group.code], strict=True):
-            las = group.las[name]
+            las = group.mean.las[name]
             assert las is not None
             found.append(PrintedCell(2, group.code, name, printed, las))
     return tuple(each for each in found if not _rounds_to(each.from_rows, each.printed))

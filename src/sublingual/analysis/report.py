@@ -173,7 +173,9 @@ def _own(results: Results, main: Results, places: Places) -> Section:
 
 
 def _own_sheet(results: Results, places: Places, systems: Sequence[str]) -> Sheet:
-    sheet = stage2_sheets.own_sheet(results.own, results.own_resampled, systems=systems)
+    sheet = stage2_sheets.own_sheet(
+        results.own, results.own_resampled, systems=systems, comparisons=results.own_comparisons
+    )
     return _linked(sheet, lambda row, column: places.cell(row[1], column, own=True) or places.system(column, own=True))
 
 

@@ -71,7 +71,8 @@ class Results:
 
     @cached_property
     def treebanks(self) -> TreebankTable:
-        return treebank_table(self.runs, bases=self.bases)
+        words = {name: facts.words for name, facts in self.material.facts.items()}
+        return treebank_table(self.runs, bases=self.bases, words=words)
 
     @cached_property
     def comparisons(self) -> tuple[Paired, ...]:
@@ -111,6 +112,24 @@ class Results:
     @cached_property
     def own_resampled(self) -> Resampled:
         return resampled(self.material.own, generator=self._generator(4), n_resamples=self.n_resamples)
+
+    @cached_property
+    def own_comparisons(self) -> tuple[Paired, ...]:
+        """Of the systems with their bases on the training languages' own tests; controls have a table of their own.
+
+        Raises ConfigError for a base that no record has.
+        """
+        here = [run for run in self.material.own if run.treebank in self.own.compared]
+        runs = [run for name, own in by_system(here).items() if not is_control(name) for run in own]
+        if self.base is None or not runs:
+            return ()
+        if self.base != OWN_FULL:
+            refuse_unknown(self.base, {**by_system(self.runs), **by_system(runs)}, kind="system")
+        try:
+            bases = bases_of(by_system(runs), self.base)
+        except ConfigError:  # there is none on these tests
+            return ()
+        return compare_systems(runs, bases, generator=self._generator(8), n_resamples=self.n_resamples)
 
     @cached_property
     def conflicts(self) -> tuple[ConflictRow, ...]:

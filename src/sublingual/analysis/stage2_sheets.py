@@ -17,10 +17,21 @@ from sublingual.analysis.paper import (
     PRINTED_TABLE_5,
 )
 from sublingual.analysis.rendering import Entry, Sheet, number
+from sublingual.analysis.statistics import Paired
+from sublingual.analysis.system_sheets import comparison_row, on_comparisons
 
 
-def own_sheet(table: OwnTable, resampled: Resampled | None = None, *, systems: Sequence[str] | None = None) -> Sheet:
-    """Returns Table 4: LAS ± sd [95 %] (attention heads off) of systems (None: all) on the training languages' own tests."""
+def own_sheet(
+    table: OwnTable,
+    resampled: Resampled | None = None,
+    *,
+    systems: Sequence[str] | None = None,
+    comparisons: Sequence[Paired] = (),
+) -> Sheet:
+    """Returns Table 4: LAS ± sd [95 %] (attention heads off) of systems (None: all) on the training languages' own tests.
+
+    Below the means stand the differences of those that have a comparison.
+    """
     systems, rows = table.systems if systems is None else tuple(systems), []
     for row in table.rows:
         cells = []
@@ -37,16 +48,21 @@ def own_sheet(table: OwnTable, resampled: Resampled | None = None, *, systems: S
         rows.append((row.code, row.treebank, *cells, _printed_own(row.code)))
     means = tuple(_own_mean(name, table, resampled) for name in systems)
     rows.append(("mean", f"{len(table.compared)} tests", *means, ""))
-    notes = (
+    notes = [
         "in parentheses: attention heads off. Tests are those of the files named, not of the paper's release",
         "printed: NonEp full, static (heads off), dynamic (28 off)",
-    )
-    return Sheet(("language", "treebank", *systems, "printed"), tuple(rows), notes)
+    ]
+    if by_name := {each.system: each for each in comparisons if each.system in systems}:
+        found = [_own_difference(by_name[name]) if name in by_name else "" for name in systems]
+        rows.append(("mean difference", f"{len(table.compared)} tests", *found, ""))
+        notes += on_comparisons([*by_name.values()])
+    return Sheet(("language", "treebank", *systems, "printed"), tuple(rows), tuple(notes))
 
 
-def own_rows(table: OwnTable, resampled: Resampled | None = None) -> list[Plain]:
-    """Returns plain rows, one a test and system."""
-    return [
+def own_rows(table: OwnTable, resampled: Resampled | None = None, *, comparisons: Sequence[Paired] = ()) -> list[Plain]:
+    """Returns plain rows, one a test and system, then one a system of its mean (no treebank) and difference."""
+    by_name = {each.system: each for each in comparisons}
+    cells = [
         {
             "language": row.code,
             "treebank": row.treebank,
@@ -58,6 +74,23 @@ def own_rows(table: OwnTable, resampled: Resampled | None = None) -> list[Plain]
         for row in table.rows
         for system, found in row.cells.items()
     ]
+    means = [
+        {
+            "system": name,
+            "las": table.means[name],
+            "sd": table.sds[name],
+            **bounds("las", None if resampled is None else resampled.mean(name, table.compared)),
+            **comparison_row(by_name.get(name)),
+        }
+        for name in table.systems
+    ]
+    keys = dict.fromkeys(key for row in (*cells, *means) for key in row)
+    return [{key: row.get(key) for key in keys} for row in (*cells, *means)]
+
+
+def _own_difference(found: Paired) -> str:
+    d = found.las
+    return f"{d.difference:+.2f} [{d.low:+.2f}, {d.high:+.2f}], p {found.holm:.4f}"
 
 
 def _own_mean(system: str, table: OwnTable, resampled: Resampled | None) -> str:

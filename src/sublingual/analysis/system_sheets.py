@@ -29,7 +29,7 @@ def system_sheet(table: SystemTable, comparisons: Sequence[Paired] = (), *, besi
     if comparisons:
         columns += ["difference", "95 %", "p"]
         rows = [[*line, *_compared(by_name.get(line[0]))] for line in rows]
-        notes += _on_comparisons(comparisons)
+        notes += on_comparisons(comparisons)
     return Sheet(tuple(columns), tuple(map(tuple, rows)), tuple(notes))
 
 
@@ -38,7 +38,7 @@ def system_rows(table: SystemTable, comparisons: Sequence[Paired] = (), *, besid
     by_name = {each.system: each for each in comparisons}
     beside = beside or Beside()
     return [
-        asdict(row) | bounds("las", beside.mean(row.system, table.treebanks)) | _comparison(by_name.get(row.system))
+        asdict(row) | bounds("las", beside.mean(row.system, table.treebanks)) | comparison_row(by_name.get(row.system))
         for row in table.rows
     ]
 
@@ -69,7 +69,8 @@ def _compared(found: Paired | None) -> list[str]:
     return [number(d.difference, sign=True), f"{d.low:+.2f} to {d.high:+.2f}", number(found.holm, digits=4)]
 
 
-def _comparison(found: Paired | None) -> Plain:
+def comparison_row(found: Paired | None) -> Plain:
+    """Returns the numbers of a comparison, None for each where there is none."""
     if found is None:
         return dict.fromkeys(["base", "difference", "low", "high", "p_value", "holm", "n_pairs", "caution"])
     d = found.las
@@ -77,7 +78,8 @@ def _comparison(found: Paired | None) -> Plain:
     return {"base": found.base, **numbers, "n_pairs": found.n_pairs, "caution": found.caution}
 
 
-def _on_comparisons(comparisons: Sequence[Paired]) -> list[str]:
+def on_comparisons(comparisons: Sequence[Paired]) -> list[str]:
+    """Returns what a table must say of its differences."""
     bases: dict[str, list[str]] = {}
     for each in comparisons:
         bases.setdefault(each.base, []).append(each.system)

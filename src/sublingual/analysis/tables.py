@@ -65,30 +65,38 @@ class SystemTable:
 @dataclass(frozen=True)
 class TreebankRow:
     """One treebank: the training language that is nearest to it, its scored sentences and words in the mean over the runs,
-    and a cell a system."""
+    the words of its test files where they are known, and a cell a system."""
 
     treebank: str
     code: str | None
     similarity: float | None
     n_sentences: int | None
     n_words: int | None
+    test_words: int | None
     cells: Mapping[str, Cell]
 
 
 @dataclass(frozen=True)
-class Group:
-    """The treebanks of one transfer language, and means over those that are compared; None where there are none.
+class Average:
+    """Means over compared treebanks: which, with which weights (none: all alike), by system LAS, its sd over the seeds, and
+    zero-shot; None where there are none."""
 
-    sd: by system, over the seeds, of the mean LAS.
-    """
-
-    code: str | None
-    rows: tuple[TreebankRow, ...]
-    n_compared: int
-    similarity: float | None
+    name: str
+    treebanks: tuple[str, ...]
+    weights: tuple[float, ...] | None
     las: Mapping[str, float | None]
     sd: Mapping[str, float | None]
     zero_shot: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The treebanks of one transfer language, and means over those that are compared."""
+
+    code: str | None
+    rows: tuple[TreebankRow, ...]
+    similarity: float | None
+    mean: Average
 
 
 @dataclass(frozen=True)
@@ -102,17 +110,6 @@ class Tally:
     equal: int
     far_better: int
     far_worse: int
-
-
-@dataclass(frozen=True)
-class Average:
-    """Another mean over the compared treebanks: which, with which weights (none: all alike), LAS and its sd by system."""
-
-    name: str
-    treebanks: tuple[str, ...]
-    weights: tuple[float, ...] | None
-    las: Mapping[str, float | None]
-    sd: Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -145,18 +142,25 @@ def system_table(runs: Sequence[Run]) -> SystemTable:
     return SystemTable(rows, compared, notes)
 
 
-def treebank_table(runs: Sequence[Run], *, bases: Mapping[str, str] | None = None) -> TreebankTable:
+def treebank_table(
+    runs: Sequence[Run], *, bases: Mapping[str, str] | None = None, words: Mapping[str, int | None] | None = None
+) -> TreebankTable:
     """Returns all treebanks by transfer language, with each system's difference to its base if it has one.
 
-    The groups are in the order of their codes, which is the paper's; the treebanks in the order of the runs.
+    `words`: how many the test files of each treebank have, of which a capped test scores some. The groups are in the order of
+    their codes, which is the paper's; the treebanks in the order of the runs.
     """
     cells, own, bases = cells_of(runs), by_system(runs), bases or {}
     compared = compared_treebanks(cells)
-    rows = [_treebank_row(treebank, runs, cells) for treebank in dict.fromkeys(run.treebank for run in runs)]
+    names = dict.fromkeys(run.treebank for run in runs)
+    rows = [_treebank_row(treebank, runs, cells, (words or {}).get(treebank)) for treebank in names]
     codes = sorted({row.code for row in rows}, key=lambda code: (code is None, code))
-    groups = tuple(_group(code, [row for row in rows if row.code == code], own, compared) for code in codes)
+    groups = tuple(
+        _group(code, f"of {code or 'no transfer language'}", [row for row in rows if row.code == code], own, compared)
+        for code in codes
+    )
     tallies = tuple(_tally(system, base, rows) for system, base in bases.items())
-    total = _group(None, rows, own, compared)
+    total = _group(None, "of all", rows, own, compared)
     kept = [row for row in rows if row.treebank in compared]
     averages = tuple(_averages(kept, own))
     notes = (*notes_on_baselines(cells), *notes_on(own, cells, compared))
@@ -215,44 +219,37 @@ def _system_row(
     )
 
 
-def _treebank_row(treebank: str, runs: Sequence[Run], cells: Mapping[str, Mapping[str, Cell]]) -> TreebankRow:
+def _treebank_row(
+    treebank: str, runs: Sequence[Run], cells: Mapping[str, Mapping[str, Cell]], test_words: int | None
+) -> TreebankRow:
     own = [run for run in runs if run.treebank == treebank]
     nearest = placed(own)
     code, similarity = (nearest.code, nearest.similarity) if nearest is not None else (None, None)
     sizes = (mean_of(run.n_sentences for run in own), mean_of(run.n_words for run in own))
     n_sentences, n_words = (None if size is None else round(size) for size in sizes)
     found = {name: of_system[treebank] for name, of_system in cells.items() if treebank in of_system}
-    return TreebankRow(treebank, code, similarity, n_sentences, n_words, found)
+    return TreebankRow(treebank, code, similarity, n_sentences, n_words, test_words, found)
 
 
 def _group(
-    code: str | None, rows: Sequence[TreebankRow], runs: Mapping[str, Sequence[Run]], compared: Sequence[str]
+    code: str | None,
+    name: str,
+    rows: Sequence[TreebankRow],
+    runs: Mapping[str, Sequence[Run]],
+    compared: Sequence[str],
 ) -> Group:
     kept = [row for row in rows if row.treebank in compared]
-
-    def of(name: str, kind: str) -> float | None:
-        return mean_of(getattr(row.cells[name], kind) if name in row.cells else None for row in kept)
-
-    return Group(
-        code=code,
-        rows=tuple(rows),
-        n_compared=len(kept),
-        similarity=mean_of(row.similarity for row in kept),
-        las={name: of(name, "las") for name in runs},
-        sd={name: sd_over_seeds(own, [row.treebank for row in kept]) for name, own in runs.items()},
-        zero_shot={name: of(name, "zero_shot") for name in runs},
-    )
+    return Group(code, tuple(rows), mean_of(row.similarity for row in kept), _average(name, kept, runs))
 
 
 def _averages(rows: Sequence[TreebankRow], runs: Mapping[str, Sequence[Run]]) -> Iterator[Average]:
     """The mean by words, those without treebanks of few sentences (where the sizes are known), and without what was seen."""
-    names = tuple(row.treebank for row in rows)
-    words = [row.n_words for row in rows if row.n_words is not None]
-    if rows and len(words) == len(rows) and sum(words):
-        weights = tuple(float(n) for n in words)
-        las = {name: _weighted([row.cells[name].las for row in rows if name in row.cells], weights) for name in runs}
-        sd = {name: sd_over_seeds(own, names, weights) for name, own in runs.items()}
-        yield Average("by words scored", names, weights, las, sd)
+    said, words = "by the words of the test files", [row.test_words for row in rows]
+    if None in words:
+        said, words = "by words scored", [row.n_words for row in rows]
+    weights = tuple(float(n) for n in words if n is not None)
+    if rows and len(weights) == len(rows) and sum(weights):
+        yield _average(said, rows, runs, weights)
     large = [row for row in rows if row.n_sentences is not None and row.n_sentences >= FEW_SENTENCES]
     if large and all(row.n_sentences is not None for row in rows) and len(large) < len(rows):
         yield _average(f"without {len(rows) - len(large)} of under {FEW_SENTENCES} sentences", large, runs)
@@ -261,17 +258,24 @@ def _averages(rows: Sequence[TreebankRow], runs: Mapping[str, Sequence[Run]]) ->
         yield _average(f"without {len(rows) - len(unseen)} that a parser learned from", unseen, runs)
 
 
-def _average(said: str, rows: Sequence[TreebankRow], runs: Mapping[str, Sequence[Run]]) -> Average:
+def _average(
+    said: str,
+    rows: Sequence[TreebankRow],
+    runs: Mapping[str, Sequence[Run]],
+    weights: tuple[float, ...] | None = None,
+) -> Average:
     names = tuple(row.treebank for row in rows)
-    las = {name: mean_of(row.cells[name].las if name in row.cells else None for row in rows) for name in runs}
-    return Average(said, names, None, las, {name: sd_over_seeds(own, names) for name, own in runs.items()})
 
+    def of(name: str, kind: str) -> float | None:
+        return mean_of([getattr(row.cells[name], kind) if name in row.cells else None for row in rows], weights)
 
-def _weighted(values: Sequence[float | None], weights: Sequence[float]) -> float | None:
-    if None in values or len(values) != len(weights):
-        return None
-    return sum(value * weight for value, weight in zip(values, weights, strict=True) if value is not None) / sum(
-        weights
+    return Average(
+        name=said,
+        treebanks=names,
+        weights=weights,
+        las={name: of(name, "las") for name in runs},
+        sd={name: sd_over_seeds(own, names, weights) for name, own in runs.items()},
+        zero_shot={name: of(name, "zero_shot") for name in runs},
     )
 
 

@@ -26,9 +26,9 @@ def treebank_sheet(table: TreebankTable, *, beside: Beside | None = None) -> She
     rows = []
     for group in table.groups:
         rows += [_treebank_line(row, table, beside) for row in group.rows]
-        rows.append(_mean_line(group, table, beside, name=f"mean of {group.code or 'no transfer language'}"))
-    rows.append(_mean_line(table.total, table, beside, name="mean of all"))
-    rows += [_average_line(average, table, beside) for average in table.averages]
+        rows.append(_mean_line(group.mean, table, beside, group=group))
+    rows.append(_mean_line(table.total.mean, table, beside, group=table.total))
+    rows += [_mean_line(average, table, beside) for average in table.averages]
     notes = [*table.notes, *(_on_tally(tally, table, beside) for tally in table.tallies)]
     notes += _on_marks(table, beside)
     columns = ("treebank", "transfer", "similarity", "words", *_printed_columns(beside), *table.systems)
@@ -41,6 +41,32 @@ def treebank_rows(table: TreebankTable, *, beside: Beside | None = None) -> list
     return [
         _plain_row(row, system, table, beside) for group in table.groups for row in group.rows for system in row.cells
     ]
+
+
+def mean_rows(table: TreebankTable, *, beside: Beside | None = None) -> list[Plain]:
+    """Returns plain rows, one a system and mean, which `mean` names, under the keys of `treebank_rows`."""
+    beside, keys = beside or Beside(), dict.fromkeys(key for row in treebank_rows(table)[:1] for key in row)
+    groups = [(group.mean, group) for group in (*table.groups, table.total)]
+    rows: list[Plain] = []
+    for mean, group in [*groups, *((average, None) for average in table.averages)]:
+        over = (mean.treebanks, mean.weights)
+        for system, base in ((system, table.bases.get(system)) for system in table.systems):
+            own = {
+                "transfer": None if group is None else group.code,
+                "similarity": None if group is None else group.similarity,
+                "system": system,
+                "las": mean.las[system],
+                "sd": mean.sd[system],
+                "zero_shot": mean.zero_shot[system],
+                **bounds("las", beside.mean(system, *over)),
+                "base": base,
+                "difference": _gain(mean, system, table),
+                **bounds("difference", beside.gain(system, base, *over)),
+                "mean": mean.name,
+                "n_treebanks": len(mean.treebanks),
+            }
+            rows.append(keys | own)
+    return rows
 
 
 def treebank_summary(table: TreebankTable) -> Plain:
@@ -68,6 +94,8 @@ def _treebank_line(row: TreebankRow, table: TreebankTable, beside: Beside) -> li
         shade = improvement_class(gain)
         cells.append(Entry(entry, value=cell.las, shade=shade, underlined=beats, short=entry.short, tail=entry.tail))
     words = "-" if row.n_words is None else str(row.n_words)
+    if row.test_words not in (None, row.n_words):
+        words += f" of {row.test_words}"
     printed = [number(value) for value in (beside.of(row.treebank).udify, beside.of(row.treebank).udapter)]
     shown = printed[: len(_printed_columns(beside))]
     return [row.treebank, row.code or "-", number(row.similarity), words, *shown, *cells]
@@ -77,26 +105,23 @@ def _printed_columns(beside: Beside) -> tuple[str, ...]:
     return ("UDify", "UDapter") if beside.baselines is not None else ()
 
 
-def _mean_line(group: Group, table: TreebankTable, beside: Beside, *, name: str) -> list[str]:
-    cells = []
-    treebanks = [row.treebank for row in group.rows if row.treebank in table.compared]
+def _mean_line(mean: Average, table: TreebankTable, beside: Beside, *, group: Group | None = None) -> list[str]:
+    """A line of a mean, which has a transfer language and a similarity where it is a group's."""
+    cells, over = [], (mean.treebanks, mean.weights)
     for system in table.systems:
-        las, base = group.las[system], group.las.get(table.bases.get(system, ""))
-        gain = None if las is None or base is None else las - base
-        cells.append(_entry(group.zero_shot[system], las, group.sd[system], gain, beside.mean(system, treebanks)))
+        gain = _gain(mean, system, table)
+        sure = brackets(beside.gain(system, table.bases.get(system), *over), digits=2)
+        between = beside.mean(system, *over)
+        cells.append(_entry(mean.zero_shot[system], mean.las[system], mean.sd[system], gain, between, sure=sure))
     none = [""] * len(_printed_columns(beside))
-    return [f"{name} ({group.n_compared})", group.code or "-", number(group.similarity), "", *none, *cells]
+    placed = ["-", ""] if group is None else [group.code or "-", number(group.similarity)]
+    return [f"mean {mean.name} ({len(mean.treebanks)})", *placed, "", *none, *cells]
 
 
-def _average_line(average: Average, table: TreebankTable, beside: Beside) -> list[str]:
-    cells = []
-    for system in table.systems:
-        las, base = average.las[system], average.las.get(table.bases.get(system, ""))
-        gain = None if las is None or base is None else las - base
-        between = beside.mean(system, average.treebanks, average.weights)
-        cells.append(_entry(None, las, average.sd[system], gain, between))
-    none = [""] * len(_printed_columns(beside))
-    return [f"mean {average.name} ({len(average.treebanks)})", "-", "", "", *none, *cells]
+def _gain(mean: Average, system: str, table: TreebankTable) -> float | None:
+    """By how much a mean is above its base's."""
+    las, base = mean.las[system], mean.las.get(table.bases.get(system, ""))
+    return None if las is None or base is None else las - base
 
 
 def _entry(
@@ -107,9 +132,13 @@ def _entry(
     interval: Interval | None,
     *,
     marks: str = "",
+    sure: str = "",
 ) -> Entry:
-    """One text with all of it, and in two lines for a page, which has zero-shot elsewhere: score and gain, then spread."""
-    gained = ("" if gain is None else f" ({gain:+.2f})") + marks
+    """One text with all of it, and in two lines for a page, which has zero-shot elsewhere: score and gain, then spread.
+
+    sure: the gain's interval.
+    """
+    gained = ("" if gain is None else f" ({gain:+.2f}{sure})") + marks
     spread = "" if sd is None or las is None else f" ± {sd:.2f}"
     between = "" if las is None else brackets(interval)
     before = "" if zero_shot is None else f"{zero_shot:.2f} → "
@@ -178,6 +207,7 @@ def _plain_row(row: TreebankRow, system: str, table: TreebankTable, beside: Besi
         "similarity": row.similarity,
         "n_sentences": row.n_sentences,
         "n_words": row.n_words,
+        "test_words": row.test_words,
         "udify": printed.udify,
         "udapter": printed.udapter,
         "system": system,
@@ -190,6 +220,8 @@ def _plain_row(row: TreebankRow, system: str, table: TreebankTable, beside: Besi
         "holm": None if tested is None else tested.holm,
         "improvement_class": improvement_class(gain),
         "beats_printed": cell.las is not None and printed.beaten_by(cell.las),
+        "mean": None,
+        "n_treebanks": None,
     }
 
 
@@ -201,9 +233,9 @@ def _means(group: Group) -> Mapping[str, object]:
     return {
         "transfer": group.code,
         "n_treebanks": len(group.rows),
-        "n_compared": group.n_compared,
+        "n_compared": len(group.mean.treebanks),
         "similarity": group.similarity,
-        "las": dict(group.las),
-        "sd": dict(group.sd),
-        "zero_shot": dict(group.zero_shot),
+        "las": dict(group.mean.las),
+        "sd": dict(group.mean.sd),
+        "zero_shot": dict(group.mean.zero_shot),
     }

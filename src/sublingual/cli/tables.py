@@ -32,7 +32,7 @@ from sublingual.analysis.stage2_sheets import (
 )
 from sublingual.analysis.system_sheets import system_rows, system_sheet
 from sublingual.analysis.tables import system_table, treebank_table
-from sublingual.analysis.treebank_sheets import treebank_rows, treebank_sheet, treebank_summary
+from sublingual.analysis.treebank_sheets import mean_rows, treebank_rows, treebank_sheet, treebank_summary
 from sublingual.cli.common import Json, Seed, refuse_unwritable, say, table
 from sublingual.data.embedded import WARNING, has_embedded
 from sublingual.data.textfiles import write_text
@@ -163,7 +163,8 @@ def _system(results: Results) -> Made:
 def _treebank(results: Results) -> Made:
     results = results if results.runs else replace(results, material=_as_runs(results.material))
     found, beside = results.treebanks, results.beside
-    return treebank_sheet(found, beside=beside), treebank_rows(found, beside=beside), treebank_summary(found)
+    rows = [*treebank_rows(found, beside=beside), *mean_rows(found, beside=beside)]
+    return treebank_sheet(found, beside=beside), rows, treebank_summary(found)
 
 
 def _as_runs(material: Material) -> Material:
@@ -181,8 +182,8 @@ def _label_list(results: Results) -> Made:
 
 def _language(results: Results) -> Made:
     return (
-        own_sheet(results.own, results.own_resampled),
-        own_rows(results.own, results.own_resampled),
+        own_sheet(results.own, results.own_resampled, comparisons=results.own_comparisons),
+        own_rows(results.own, results.own_resampled, comparisons=results.own_comparisons),
         {"means": dict(results.own.means)},
     )
 
