@@ -65,11 +65,11 @@ def transfer(
 ) -> Transfer:
     """Returns the gates for a language (a code, a name or a treebank's) of a parser with subnetworks.
 
-    `nearest`: those of the most similar training language (the paper). `random`: those of another one, each as likely
-    (section 8). `full`: none. A code such as `cs`: that language's. `mixture`: the mean of all, weighted by similarity,
-    so that a gate may lie between 0 and 1. `importance`: as many attention heads on as the subnetworks have in the mean,
-    the most important ones for the support set (eq. 3). `choice`: the language whose subnetwork keeps most of that
-    importance. `cross-validated`: the one that adapts best to one part of the support set when trained on the others.
+    `nearest`: those of the most similar training language (the paper). `random`: those of another one, each as likely, drawn
+    by the seed for each language or treebank anew (section 8). `full`: none. A code such as `cs`: that language's.
+    `mixture`: the mean of all, weighted by similarity, so that a gate may lie between 0 and 1. `importance`: as many
+    attention heads on as the subnetworks have in the mean, the most important ones for the support set (eq. 3). `choice`:
+    the language whose subnetwork keeps most of that importance. `cross-validated`: the one that adapts best to one part of the support set when trained on the others.
     A parser without subnetworks runs in full whatever the method; the nearest language is still named. Raises
     LanguageError for a language without a vector where one is needed, ConfigError for an unknown method.
     """
@@ -132,7 +132,8 @@ def _random(parser: Parser, language: str, support: Sequence[Sentence], seed: in
         raise ConfigError(
             f"a random transfer language needs two subnetworks or more; the parser has {len(parser.subnetworks)}"
         )
-    chosen = others[int(np.random.default_rng(seed).integers(len(others)))]
+    drawn = np.random.default_rng([seed, *language.encode()])  # else all treebanks of a seed would get the same rank
+    chosen = others[int(drawn.integers(len(others)))]
     return Transfer("random", parser.subnetworks[chosen.code], chosen.code, chosen.similarity)
 
 

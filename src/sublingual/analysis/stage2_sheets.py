@@ -53,8 +53,8 @@ def own_sheet(
         "printed: NonEp full, static (heads off), dynamic (28 off)",
     ]
     if by_name := {each.system: each for each in comparisons if each.system in systems}:
-        found = [_own_difference(by_name[name]) if name in by_name else "" for name in systems]
-        rows.append(("mean difference", f"{len(table.compared)} tests", *found, ""))
+        gains = [_own_difference(by_name[name]) if name in by_name else "" for name in systems]
+        rows.append(("mean difference", f"{len(table.compared)} tests", *gains, ""))
         notes += on_comparisons([*by_name.values()])
     return Sheet(("language", "treebank", *systems, "printed"), tuple(rows), tuple(notes))
 
