@@ -69,8 +69,9 @@ def transfer(
     by the seed for each language or treebank anew (section 8). `full`: none. A code such as `cs`: that language's.
     `mixture`: the mean of all, weighted by similarity, so that a gate may lie between 0 and 1. `importance`: as many
     attention heads on as the subnetworks have in the mean, the most important ones for the support set (eq. 3). `choice`:
-    the language whose subnetwork keeps most of that importance. `cross-validated`: the one that adapts best to one part of the support set when trained on the others.
-    A parser without subnetworks runs in full whatever the method; the nearest language is still named. Raises
+    the language whose subnetwork keeps most of that importance. `cross-validated`: the one that adapts best to one part of
+    the support set when trained on the others. A parser without subnetworks runs in full whatever the method; the nearest
+    language is still named. Raises
     LanguageError for a language without a vector where one is needed, ConfigError for an unknown method.
     """
     if method not in METHODS and method not in parser.subnetworks:

@@ -53,7 +53,28 @@ def test_unknown_keys_of_groups_are_refused(tmp_path: Path) -> None:
     ("scale", "words", "message"),
     [
         ("large", (), "unknown scale 'large'; there are smoke, small, paper"),
-        ("smoke", ("seeds=0",), "seeds, threads, cores, finding.seeds and tests.supports are 1 or more"),
+        ("smoke", ("seeds=0",), "seeds, threads, cores, finding.seeds, tests.supports and tests.n are 1 or more"),
+        ("smoke", ("tests.n=0",), "tests.supports and tests.n are 1 or more"),
+        ("smoke", ("tests.cap=0",), "tests.cap 0: it is 1 or more; leave it out to score all"),
+        ("smoke", ("groups.main.seeds=0",), "groups.main.seeds 0: it is 1 or more; leave it out"),
+        (
+            "smoke",
+            ("groups.intersection.transfer=radnom",),
+            "groups.intersection.transfer 'radnom': allowed are nearest, r",
+        ),
+        (
+            "smoke",
+            ("groups.main.transfer=random",),
+            "main: nonep-full has no subnetworks, so that transfer = 'random' mea",
+        ),
+        (
+            "smoke",
+            ("groups.main.gates=shuffle",),
+            "main: nonep-full has no subnetworks, so that gates = 'shuffle' means",
+        ),
+        ("smoke", ("groups.main.gates=shufle",), "unknown system 'nonep-shufle'"),
+        ("smoke", ("choices.nonep.trains=stage1",), "choices.nonep.trains 'stage1': it has no rates of stage 2"),
+        ("smoke", ("choices.nonep.after=nonep",), "choices.nonep.after: the choices nonep wait for each other"),
         ("smoke", ("choices.nonep.after=meta",), "choices.nonep.after 'meta': there is no such choice"),
     ],
 )

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import stat
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,13 +16,14 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from sublingual.cli.study import _by_hand
 from sublingual.data.embedded import embedded_folder
 from sublingual.errors import ConfigError, TrainingError
 from sublingual.locks import only_run_in
 from sublingual.study import engine
 from sublingual.study.config import SCALES, Study, study
 from sublingual.study.engine import Outcome, run
-from sublingual.study.keys import keys
+from sublingual.study.keys import Step, keys
 from sublingual.study.plans import read_plan, write_plan
 from sublingual.study.progress import KEY, to_do
 from sublingual.study.steps import steps, targets
@@ -75,12 +77,17 @@ class Bench:
     bin: Path
     said: list[str] = field(default_factory=list)
 
-    def run(self, study: Study, *, failing: str = "", **options: object) -> Outcome:
+    def learn(self, study: Study, *, failing: str = "") -> list[Step]:
+        """Tells the `sublingual` what the commands of the study make, and which of them fail."""
         graph = steps(study, ud=UD)
         files = {json.dumps(step.command): {"name": step.name, "files": step.outputs} for step in graph}
         (self.bin / "outputs.json").write_text(json.dumps(files))
         (self.bin / "failing").write_text(failing)
         (self.bin / "calls").write_text("")
+        return graph
+
+    def run(self, study: Study, *, failing: str = "", **options: object) -> Outcome:
+        graph = self.learn(study, failing=failing)
         return run(study, UD, self.folder, steps=graph, cores=2, say=self.said.append, **options)  # type: ignore[arg-type]
 
     def calls(self) -> list[str]:
@@ -212,6 +219,50 @@ def test_a_treebank_of_another_size_redoes_what_reads_it(toy: Toy, tmp_path: Pat
     changed = {name for name in after if before[name] != after[name]}
     assert {"test-nonep-full-0-others", "facts"} <= changed
     assert not {"stage1-0", "nonep-full-0", "own-nonep-full-0"} & changed
+
+
+def test_settings_named_by_mistake_cost_what_was_begun_alone(bench: Bench, toy: Toy) -> None:
+    """Stage 1 fails with the other ones, so that nothing after it begins: all that was done is still done."""
+    bench.run(toy())
+    other = toy("stage1.set=[finetune.steps=3, finetune.batch=4]")
+    assert not bench.run(other, failing="stage1-0").ok
+    assert bench.to_do(toy()) == set()
+    with pytest.raises(ConfigError, match="unknown profile"):
+        bench.run(other, profile="lsf")
+    assert read_plan(bench.folder / "study.json")[0] == other
+    assert bench.run(other).ok
+    assert bench.to_do(other) == set()
+    assert "nonep-full-0" in bench.to_do(toy())
+
+
+def test_the_commands_by_hand_do_what_the_engine_does(bench: Bench, toy: Toy) -> None:
+    """Run by a shell, then once more for other settings; what was half done is gone on with, or cleared."""
+    path = f"{bench.bin}{os.pathsep}{os.environ['PATH']}"
+    for each in (toy(), toy("joint.set=[steps=3, batch=2]")):
+        graph = bench.learn(each)
+        left = bench.folder / "models" / "nonep-full-0.run" / "checkpoint.safetensors"
+        left.parent.mkdir(parents=True, exist_ok=True)
+        left.write_text("half done")
+        todo = [step for step in graph if step.name in to_do(graph, bench.folder)]
+        script = "\n".join(_by_hand(todo, keys(graph)))
+        subprocess.run(["sh", "-euc", script], cwd=bench.folder, check=True, env=os.environ | {"PATH": path})
+        assert bench.to_do(each) == set()
+        assert not left.exists()
+        assert (left.parent / KEY).read_text() == keys(graph)["nonep-full-0"]
+        left.write_text("half done")
+        subprocess.run(["sh", "-euc", script], cwd=bench.folder, check=True, env=os.environ | {"PATH": path})
+        assert left.exists()  # of the same key
+
+
+def test_subnetworks_of_seeds_that_the_study_no_longer_has_are_set_aside(bench: Bench, toy: Toy) -> None:
+    two = toy("finding.seeds=2")
+    bench.run(two)
+    heads = bench.folder / "subnetworks" / "heads"
+    assert bench.run(toy()).ok
+    assert sorted(path.name for path in heads.glob("*.json")) == ["hi-0.json", "no-0.json"]
+    assert bench.run(two).ok
+    assert sorted(path.name for path in heads.glob("*.json")) == ["hi-0.json", "hi-1.json", "no-0.json", "no-1.json"]
+    assert not {name for name in bench.calls() if name.startswith("heads-")}
 
 
 def test_what_was_left_half_done_with_other_settings_is_cleared(bench: Bench, toy: Toy) -> None:

@@ -77,10 +77,10 @@ def test_a_system_is_tested_in_the_intersection_without_being_trained_anew() -> 
     assert tested.outputs[0] in found["table-ablation"].inputs
     assert tested.outputs[0] not in found["table-system"].inputs
     assert "nonep-intersection-0" not in found
-    words = ("groups.own={systems: [nonep-full], fewshot: false, own: true, gates: unstructured}",)
+    words = ("groups.own={systems: [nonep-dynamic], fewshot: false, own: true, gates: unstructured}",)
     others = {step.name: step for step in steps(study("smoke", words=words), ud=None)}
-    own = others["own-nonep-full-0-unstructured"]
-    assert own.outputs == ("records/nonep-full-0/own-unstructured.jsonl",)
+    own = others["own-nonep-dynamic-0-unstructured"]
+    assert own.outputs == ("records/nonep-dynamic-0/own-unstructured.jsonl",)
     assert "subnetworks/weights/hi-0.safetensors" in own.inputs
     assert "weights-hi-0" in others
 

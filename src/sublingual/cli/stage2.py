@@ -243,9 +243,12 @@ def _seeds_of(
     row: System, folder: Path | None, languages: Sequence[str]
 ) -> tuple[dict[str, list[Subnetwork]], dict[str, list[WeightSubnetwork]]]:
     """The subnetworks of attention heads, or of single weights, that the row is made from; none without a folder."""
-    found = found_in(folder, languages) if folder is not None and row.kind == "heads" else {}
-    weights = weights_in(folder, languages) if folder is not None and row.kind == "weights" else {}
-    return found, weights
+    if folder is None:
+        if row.kind != "adapters" and row.start != "random" and any(row.restricts(code) for code in languages):
+            raise ConfigError(f"{row.name} is made from subnetworks: name the folder of them with --subnetworks")
+        return {}, {}
+    found = found_in(folder, languages) if row.kind == "heads" else {}
+    return found, weights_in(folder, languages) if row.kind == "weights" else {}
 
 
 def found_in(folder: Path, languages: Sequence[str]) -> dict[str, list[Subnetwork]]:

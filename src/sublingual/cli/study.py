@@ -17,7 +17,7 @@ from sublingual.errors import DataError, TrainingError
 from sublingual.study.config import EMBEDDED, Study, study
 from sublingual.study.keys import Step, keys
 from sublingual.study.plans import PLAN, read_plan
-from sublingual.study.progress import is_done, marks_by_output, to_do
+from sublingual.study.progress import beginning, is_done, marks_by_output, to_do
 from sublingual.study.reporting import PAGE
 from sublingual.study.steps import steps, targets
 
@@ -50,7 +50,7 @@ def run(
 ) -> None:
     """Do the steps that are not done. Stopped or killed, it goes on where it was when called again."""
     chosen = study(scale, words=tuple(words or ()))
-    folder, release = _folder(out, scale), _release(chosen, ud, needed=not dry)
+    folder, release = _folder(out, scale), _release(chosen, ud, needed=not dry or commands)
     graph = steps(chosen, ud=release)
     wanted = targets(chosen, groups or ())
     why = to_do(graph, folder, wanted=wanted)
@@ -60,7 +60,7 @@ def run(
             print(line)
     elif dry:
         table(["step", "kind", "minutes", "why"], [[s.name, s.kind, _minutes(s), why[s.name]] for s in todo])
-    _say_budget(graph, todo, chosen, cores or chosen.cores)
+    _say_budget(graph, todo, chosen, None if profile else cores or chosen.cores)
     if dry or not todo:
         return
     from sublingual.study import engine  # slow to import
@@ -122,14 +122,15 @@ def choose(
 
 
 def _by_hand(todo: Sequence[Step], made: Mapping[str, str]) -> Iterator[str]:
-    """The lines of a script that does these steps in the study's folder: the folders, which the engine makes, and commands,
-    each with what then says that it was done; `made` are the keys."""
+    """The lines of a script that does these steps in the study's folder: the folders and, for each step, how the engine
+    begins it, its command, and what then says that it was done; `made` are the keys."""
     marks = {step.name: step.mark(made[step.name]) for step in todo}
     folders = dict.fromkeys(str(Path(path).parent) for step in todo for path in (*step.outputs, marks[step.name]))
     if todo:
         yield shlex.join(["mkdir", "-p", *folders])
     for step in todo:
-        yield f"{shlex.join(['sublingual', *step.command])} && {shlex.join(['touch', marks[step.name]])}"
+        words = [["rm", "-rf", *step.outputs], ["sublingual", *step.command], ["touch", marks[step.name]]]
+        yield f"{beginning(step, made[step.name])}; {' && '.join(map(shlex.join, words))}"
 
 
 def _folder(out: Path | None, scale: str) -> Path:
@@ -159,14 +160,17 @@ def _minutes(step: Step) -> str:
     return f"{step.seconds / 60:.1f}"
 
 
-def _say_budget(graph: Sequence[Step], todo: Sequence[Step], chosen: Study, cores: int) -> None:
-    """What is to do in numbers; hours on one thread or GPU each, as the scale's costs say."""
+def _say_budget(graph: Sequence[Step], todo: Sequence[Step], chosen: Study, cores: int | None) -> None:
+    """What is to do in numbers; hours on one thread or GPU each, as the scale's costs say. cores: None for a cluster's own."""
     kinds = ", ".join(f"{n} {kind}" for kind, n in Counter(step.kind for step in todo).items())
     hours = sum(step.seconds for step in todo) / 3600
-    at_once = max(1, cores // chosen.threads)
+    at_once = 0 if cores is None else max(1, cores // chosen.threads)
     unit = "GPU-hours" if chosen.gpus else "CPU-hours"
     say(f"{len(todo)} of {len(graph)} steps are to do: {kinds or 'nothing'}")
-    say(f"about {hours:.1f} {unit} are to do: {hours / at_once:.1f} hours with {at_once} at a time")
+    say(
+        f"about {hours:.1f} {unit} are to do"
+        + (f": {hours / at_once:.1f} hours with {at_once} at a time" if at_once else "")
+    )
 
 
 def _say_outcome(outcome: Outcome, graph: Sequence[Step], folder: Path) -> None:

@@ -54,7 +54,10 @@ def best(points: Sequence[Point]) -> Point:
 
 def write_choice(point: Point, *, training: Path, adaptation: Path) -> None:
     """Writes the point's settings as two files that `--config` takes."""
-    for path, settings in ((training, point.training), (adaptation, point.adaptation)):
+    adapting = point.adaptation | {
+        "precision": "auto"
+    }  # the records' own is that of the machine which they were made on
+    for path, settings in ((training, point.training), (adaptation, adapting)):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text([json.dumps(settings, indent=1), "\n"], path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from importlib.resources import files
 from itertools import product
@@ -11,9 +12,12 @@ from typing import Literal
 from sublingual.config import changed, load
 from sublingual.data.catalogue import catalogue, stage2_treebanks
 from sublingual.errors import ConfigError
+from sublingual.subnetworks.systems import system
 
 SCALES = ("smoke", "small", "paper")
 EMBEDDED = "embedded"
+WAYS = ("nearest", "random", "full", "mixture", "importance", "choice", "cross-validated")
+"""How a test chooses a subnetwork: the methods of `transfer.transfer`, whose module needs torch."""
 
 Kind = Literal["heads", "weights"]
 
@@ -103,6 +107,20 @@ class Group:
     treebanks: tuple[str, ...] = ()
     sizes: tuple[int, ...] = ()
 
+    def refuse_impossible(self, name: str) -> None:
+        """Raises ConfigError for what would fail once all is trained; `name` is the group's."""
+        if self.seeds is not None and self.seeds < 1:
+            raise ConfigError(f"{name}.seeds {self.seeds}: it is 1 or more; leave it out for the study's own number")
+        if self.transfer not in WAYS and not re.fullmatch("[a-z]{2,3}", self.transfer):
+            raise ConfigError(f"{name}.transfer {self.transfer!r}: allowed are {', '.join(WAYS)}, or a language's code")
+        if self.gates is not None:
+            system(f"nonep-{self.gates}")
+        otherwise = f"transfer = {self.transfer!r}" if self.transfer != "nearest" else ""
+        otherwise = f"gates = {self.gates!r}" if self.gates is not None else otherwise
+        whole = [each for each in self.systems if system(each).gates == "full"] if otherwise else []
+        if whole:
+            raise ConfigError(f"{name}: {whole[0]} has no subnetworks, so that {otherwise} means nothing to it")
+
 
 @dataclass(frozen=True)
 class Tests:
@@ -167,13 +185,28 @@ class Study:
     cost: Cost = field(default_factory=Cost)
 
     def __post_init__(self) -> None:
-        if min(self.seeds, self.threads, self.cores, self.finding.seeds, self.tests.supports) < 1:
-            raise ConfigError("seeds, threads, cores, finding.seeds and tests.supports are 1 or more")
+        if min(self.seeds, self.threads, self.cores, self.finding.seeds, self.tests.supports, self.tests.n) < 1:
+            raise ConfigError("seeds, threads, cores, finding.seeds, tests.supports and tests.n are 1 or more")
+        if self.tests.cap is not None and self.tests.cap < 1:
+            raise ConfigError(f"tests.cap {self.tests.cap}: it is 1 or more; leave it out to score all")
         if not self.groups:
             raise ConfigError("a study has at least one of groups; write [groups.main] with systems = [...]")
         for name, choice in self.choices.items():
             if choice.after is not None and choice.after not in self.choices:
                 raise ConfigError(f"choices.{name}.after {choice.after!r}: there is no such choice")
+            if system(choice.trains).loop == "none":
+                raise ConfigError(f"choices.{name}.trains {choice.trains!r}: it has no rates of stage 2")
+            self._refuse_circle(name)
+        for name, group in self.groups.items():
+            group.refuse_impossible(f"groups.{name}")
+
+    def _refuse_circle(self, name: str) -> None:
+        seen, after = {name}, self.choices[name].after
+        while after is not None:
+            if after in seen:
+                raise ConfigError(f"choices.{name}.after: the choices {', '.join(sorted(seen))} wait for each other")
+            seen.add(after)
+            after = self.choices[after].after if after in self.choices else None
 
     def training_treebanks(self) -> tuple[str, ...]:
         return self.languages or stage2_treebanks()

@@ -16,7 +16,7 @@ from sublingual.locks import only_run_in
 from sublingual.study.config import Study
 from sublingual.study.keys import Step
 from sublingual.study.plans import write_plan
-from sublingual.study.progress import clear_stale_, marks_by_output, with_marks
+from sublingual.study.progress import marks_by_output, set_aside_, with_marks
 
 PROFILES = ("slurm", "kubernetes")
 ALL = "all"
@@ -54,10 +54,12 @@ def run(
     One run at a time is in the folder: our own lock, which ends with its process, stands in place of the engine's, which a
     kill leaves behind. Raises TrainingError where another run is in it.
     """
+    _imported()
+    where = ["--profile", str(_profile(profile))] if profile else []
+    cores = max(cores, study.threads) if profile else cores  # the engine takes it for the most that a step may have
     with only_run_in(folder):
         plan = write_plan(folder, study, ud)
-        clear_stale_(steps, folder)
-        where = ["--profile", str(_profile(profile)), "--jobs", "100"] if profile else []
+        set_aside_(steps, folder)
         targets = with_marks(wanted, marks_by_output(steps))
         return _snakemake(folder, plan, [*targets, *where, "--cores", str(cores)], say)
 
@@ -70,12 +72,18 @@ def _profile(name: str) -> Path:
     return path.resolve()
 
 
-def _snakemake(folder: Path, plan: Path, options: Sequence[str], say: Callable[[str], None]) -> Outcome:
-    """Calls the engine in this process: killed, it is one process that is killed, and its steps see that."""
+def _imported() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The engine's own two functions, of its options and of what it does with them."""
     try:
         from snakemake.cli import args_to_api, parse_args  # an extra (`sublingual[study]`), and slow to import
     except ImportError as fault:
         raise ConfigError("the study needs Snakemake: pip install 'sublingual[study]'") from fault
+    return parse_args, args_to_api
+
+
+def _snakemake(folder: Path, plan: Path, options: Sequence[str], say: Callable[[str], None]) -> Outcome:
+    """Calls the engine in this process: killed, it is one process that is killed, and its steps see that."""
+    parse_args, args_to_api = _imported()
     outcome = Outcome()
     snakefile = files("sublingual") / "study" / "Snakefile"
     argv = [*options, "--snakefile", str(snakefile), "--directory", str(folder.resolve()), *OPTIONS]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 
 from sublingual.study.keys import RESULTS, Step, keys
 
@@ -49,33 +49,34 @@ def _marks(step: Step, folder: Path) -> list[Path]:
     return [path for path in (folder / "keys").glob(f"{step.name}.*") if path.stem == step.name]
 
 
-def clear_stale_(steps: Sequence[Step], folder: Path) -> None:
-    """Deletes what says that steps were done with other settings than now, and what they left half done with them.
+def beginning(step: Step, key: str) -> str:
+    """Returns the shell's words with which a step begins, in the study's folder.
 
-    Training refuses to go on from the checkpoint of another run.
+    What says that it was done with other settings goes, and what these left half done: training refuses to go on from the
+    checkpoint of another run. Until then both stay, so that settings named by mistake cost nothing.
     """
-    found = keys(steps)
-    for step in steps:
-        key = found[step.name]
-        for path in _marks(step, folder):
-            if path.suffix != f".{key}":
-                path.unlink()
-        if step.work is not None:
-            _begin_(folder / step.work, key, has_mark=(folder / step.mark(key)).exists())
+    words = f"rm -f keys/{quote(step.name)}.*"
+    if step.work is None:
+        return words
+    work, mark = quote(step.work), quote(f"{step.work}/{KEY}")
+    kept = f'[ "$(cat {mark} 2>/dev/null)" = {key} ] || rm -rf {work}'
+    return f"{words}; {kept}; mkdir -p {work}; printf %s {key} > {mark}"
 
 
-def _begin_(work: Path, key: str, *, has_mark: bool) -> None:
-    """Makes the folder in which a step can go on where it stopped, emptied if it was of another key.
+def set_aside_(steps: Sequence[Step], folder: Path) -> None:
+    """Moves subnetworks that no step makes (of seeds that the study had) to `unused`, and back those that one does.
 
-    One of a step that has its mark is never emptied: outputs lie in it too, and are kept where the key is not.
+    A system is made from all that lie in the folder.
     """
-    mark = work / KEY
-    if mark.is_file() and (has_mark or mark.read_text(encoding="utf-8") == key):
-        return
-    if work.is_dir() and not has_mark:
-        shutil.rmtree(work)
-    work.mkdir(parents=True, exist_ok=True)
-    mark.write_text(key, encoding="utf-8")
+    made = {folder / path for step in steps if step.kind == "subnetwork" for path in step.outputs}
+    for place, suffix in {(path.parent, path.suffix) for path in made}:
+        unused = place / "unused"
+        for path in [path for path in place.glob(f"*-*{suffix}") if path not in made]:
+            unused.mkdir(exist_ok=True)
+            path.replace(unused / path.name)
+        for path in unused.glob(f"*-*{suffix}"):
+            if place / path.name in made and not (place / path.name).exists():
+                path.replace(place / path.name)
 
 
 def inputs_of(steps: Sequence[Step], folder: Path) -> dict[str, list[str]]:

@@ -37,6 +37,8 @@ TABLE_FORMATS, FIGURE_FORMATS = ("csv", "md", "tex"), ("svg", "pdf")
 
 def reporting(study: Study, groups: Sequence[Sequence[Step]], *, facts: Step) -> Iterator[Step]:
     """Returns the steps from the study's results; `groups` are the steps of its groups, `facts` that of the treebanks."""
+    main = next(iter(study.groups.values())).systems
+    base = ("--base", "full") if any(name.endswith("-full") for name in main) else ()
     files = {**_results(study, groups), "facts": [*facts.outputs]}
     for kind, sheets, endings in (("table", TABLES, TABLE_FORMATS), ("figure", FIGURES, FIGURE_FORMATS)):
         for name, names in sheets.items():
@@ -44,7 +46,7 @@ def reporting(study: Study, groups: Sequence[Sequence[Step]], *, facts: Step) ->
                 continue
             found = tuple(dict.fromkeys(path for each in names for path in files[each]))
             outs = tuple(f"{kind}s/{name}.{ending}" for ending in endings)
-            words = (*found, "--by", name, "--base", "full") if kind == "table" else (name, *found)
+            words = (*found, "--by", name, *base) if kind == "table" else (name, *found)
             written = (word for out in outs for word in ("--out", out))
             yield Step(f"{kind}-{name}", kind, (kind, *words, *written), found, outs)
     found = tuple(dict.fromkeys(path for each in files.values() for path in each))

@@ -45,13 +45,16 @@ def steps(study: Study, *, ud: Path | None) -> list[Step]:
 
 
 def targets(study: Study, names: Sequence[str]) -> list[str]:
-    """Returns the records that these groups are for. Raises ConfigError for an unknown group."""
+    """Returns the records that these groups are for. Raises ConfigError for an unknown one, and where none is tested."""
     graph = _Graph(study, None)
     for name in names:
         if name not in study.groups:
             raise ConfigError(f"unknown group {name!r}; the study has {', '.join(study.groups)}")
     found = [step for name in names for step in graph.group(study.groups[name])]
-    return list(dict.fromkeys(path for step in found if step.kind in RESULTS for path in step.outputs))
+    results = list(dict.fromkeys(path for step in found if step.kind in RESULTS for path in step.outputs))
+    if names and not results:
+        raise ConfigError(f"{', '.join(names)}: nothing is tested there (fewshot, own); run without --group")
+    return results
 
 
 class _Graph:

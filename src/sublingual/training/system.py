@@ -133,7 +133,7 @@ def with_gates_of(
     drawn are those of a system that is trained with the same seed. Errors: those of `starting_gates` and `refuse_foreign`;
     ConfigError for a parser without subnetworks and for adapters.
     """
-    languages = [*parser.subnetworks]
+    languages = [code for code in parser.about.trained_on if code in parser.subnetworks]  # as they were drawn
     if not languages:
         raise ConfigError(
             "the parser runs in full: it has no subnetworks to replace; name one of static or dynamic gates"
