@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -11,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sublingual.analysis import plots
-from sublingual.analysis.ablations import TEST, Ablation
+from sublingual.analysis.ablations import TEST, TRAINING, Ablation, of_the_same_seeds
 from sublingual.analysis.cells import cells_of, compared_treebanks, mean_of
 from sublingual.analysis.factors import Factor, gaining, gains, go_together
-from sublingual.analysis.intervals import Interval, resampled
+from sublingual.analysis.intervals import resampled
 from sublingual.analysis.maps import overlap_figure, subnetwork_figure
 from sublingual.analysis.records import Run, by_system
 from sublingual.analysis.results import Results, is_control, support_sizes
@@ -22,6 +23,9 @@ from sublingual.errors import ConfigError, DataError
 
 _FIGURE_2 = ("nonep-static", "meta-dynamic")
 """The two systems of figure 2: the paper's best of each loop."""
+
+_BARS = ("full", "static", "dynamic", r"r\d+", r"r\d+-percent", "shuffle", "bad", "dr20")
+"""The bars of figure 3 from above, by the systems' names without their loop."""
 
 
 @dataclass(frozen=True)
@@ -105,42 +109,59 @@ def _scatter(
 
 
 def masks(results: Results) -> Figure:
-    """Returns figure 3: static controls on the training languages' own tests, dynamic ones on the test languages."""
+    """Returns figure 3: random masks beside what they are held against and the full system of their loop.
+
+    Each panel, of the training languages' own tests and of the test languages, compares the runs with the same seeds.
+    """
     panels = []
-    if own := {name for line in results.ablations if line.where != TEST for name in _both(line)}:
-        found, means = results.own_resampled, results.own.means
-        known = {name: las for name, las in means.items() if las is not None and name in own}
-        bars = [(name, las, found.mean(name, results.own.compared)) for name, las in known.items()]
-        panels.append((f"training languages' own tests ({len(results.own.compared)})", bars))
-    tested = _only(results, {name for line in results.ablations if line.where == TEST for name in _both(line)})
-    if tested.runs:
-        kept = [row for row in tested.systems.rows if row.las is not None]
-        compared = tested.systems.treebanks
-        bars = [(row.system, row.las or 0.0, tested.resampled.mean(row.system, compared)) for row in kept]
-        panels.append((f"test languages ({len(compared)} treebanks)", bars))
+    for where, title, runs in (
+        (TRAINING, "training languages' own tests ({})", results.material.own),
+        (TEST, "test languages ({} treebanks)", results.runs),
+    ):
+        if names := {name for line in results.ablations if line.where == where for name in _drawn(line)}:
+            panels.append((title, _compared(results, runs, names)))
     if not panels:
         raise ConfigError(
             "no records of controls (nonep-shuffle, nonep-r20, nonep-bad, nonep-dr20, ...) in these files"
         )
-    height = 0.9 + 0.27 * max(len(bars) for _, bars in panels)
+    height = 0.9 + 0.27 * max(len(found.systems.rows) for _, found in panels)
     with plots.styled():
         drawn, axes = plots.figure(4.8 * len(panels), height, columns=len(panels))
-        for axis, (title, bars) in zip(axes[0], panels, strict=True):
-            _bars(axis, title, bars)
+        for axis, (title, found) in zip(axes[0], panels, strict=True):
+            _bars(axis, found)
+            axis.set_title(title.format(len(found.systems.treebanks)))
     return drawn
 
 
-def _both(line: Ablation) -> tuple[str, str, str]:
-    """A control, what it is held against, and the full system of its loop."""
-    return line.system, line.against, line.against.partition("-")[0] + "-full"
+def _drawn(line: Ablation) -> tuple[str, ...]:
+    """A random mask, what it is held against, and the full system of its loop; nothing of another control."""
+    full = line.against.partition("-")[0] + "-full"
+    return (line.system, line.against, full) if line.control.is_drawn else ()
 
 
-def _only(results: Results, names: set[str]) -> Results:
-    runs = tuple(run for name, own in by_system(results.runs).items() if name in names for run in own)
-    return replace(results, material=replace(results.material, runs=runs))
+def _compared(results: Results, runs: Sequence[Run], names: set[str]) -> Results:
+    """The results of these systems in the figure's order, of the runs whose treebank and seeds all of them have."""
+    own = {name: some for name, some in by_system(runs).items() if name in names}
+    kept = of_the_same_seeds({name: own[name] for name in sorted(own, key=_place)})
+    found = replace(results, material=replace(results.material, runs=tuple(kept)))
+    if not found.systems.treebanks:
+        raise DataError(
+            f"no treebank and seed on which all are tested: {', '.join(own)}; test them with the same seeds"
+        )
+    return found
 
 
-def _bars(axes: Axes, title: str, bars: Sequence[tuple[str, float, Interval | None]]) -> None:
+def _place(name: str) -> tuple[bool, int, int, str]:
+    """Where a bar stands: the joint loop before the other, then by the system's gates, fewer off first."""
+    loop, _, gates = name.partition("-")
+    place = next(i for i, pattern in enumerate(_BARS) if re.fullmatch(pattern, gates))
+    return loop != "nonep", place, len(gates), gates
+
+
+def _bars(axes: Axes, found: Results) -> None:
+    treebanks = found.systems.treebanks
+    known = [(row.system, row.las) for row in found.systems.rows if row.las is not None]
+    bars = [(name, las, found.resampled.mean(name, treebanks)) for name, las in known]
     lowest = min(min(las, between.low if between else las) for _, las, between in bars)
     for i, (name, las, between) in enumerate(bars):
         axes.barh(-i, las, height=0.7, **plots.bar_style(1 if is_control(name) else 0))
@@ -150,8 +171,9 @@ def _bars(axes: Axes, title: str, bars: Sequence[tuple[str, float, Interval | No
         axes.annotate(f"{las:.1f}", (right, -i), (3, 0), textcoords="offset points", va="center", fontsize=8)
     axes.set_yticks([-i for i in range(len(bars))], [name for name, _, _ in bars], fontsize=8)
     axes.set_xlim(left=max(0.0, lowest - 6))
-    axes.set_xlabel("LAS (axis cut)" if lowest > 6 else "LAS")
-    axes.set_title(title)
+    n = len({run.training_seed for run in found.runs})
+    cut = "; axis cut" if lowest > 6 else ""
+    axes.set_xlabel(f"LAS, {f'mean of {n} training runs' if n > 1 else 'one training run'}{cut}")
 
 
 def curve(results: Results) -> Figure:
@@ -258,8 +280,8 @@ KINDS: tuple[Kind, ...] = (
         "masks",
         masks,
         "Figure 3: random masks",
-        "Mean LAS of controls (hatched) and of what they are controls of, each over the training runs that it has (the table "
-        "compares equal ones); the line at a bar's end is its 95 % interval.",
+        "Mean LAS with random masks (hatched), of what they are held against and of the full system, over the treebanks and "
+        "training runs that all bars of a panel have; the line at a bar's end is its 95 % interval.",
     ),
     Kind(
         "subnetworks",
