@@ -254,6 +254,11 @@ def test_tables_and_figures_are_of_what_there_is() -> None:
     smoke, small = by_name("smoke"), by_name("small")
     assert "figure-masks" in smoke
     assert "figure-changes" in smoke
-    assert not {"figure-factors", "table-paper", "figure-curve"} & set(smoke)
+    assert not {"figure-factors", "table-paper", "table-guidance", "figure-curve"} & set(smoke)
     assert any("udify" in path for path in small["table-treebank"].inputs)
-    assert {"figure-factors", "table-paper", "figure-curve", "figure-masks"} <= set(small)
+    assert {"figure-factors", "table-paper", "table-guidance", "figure-curve", "figure-masks"} <= set(small)
+    languages = ["Faroese-OFT", "Welsh-CCG", "Wolof-WTB", "Thai-PUD", "Tamil-MWTT", "Kazakh-KTB", "Hungarian-Szeged"]
+    seven = f"tests.treebanks=[UD_Faroese-FarPaHC, {', '.join(f'UD_{name}' for name in languages)}]"
+    few = {step.name for step in steps(study("small", words=(seven,)), ud=None)}
+    assert "figure-factors" in few
+    assert "table-guidance" not in few
