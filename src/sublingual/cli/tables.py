@@ -16,7 +16,7 @@ from sublingual.analysis.data_sheets import data_rows, data_sheet, training_rows
 from sublingual.analysis.factor_sheets import factor_rows, factor_sheet
 from sublingual.analysis.guidance import NEEDS
 from sublingual.analysis.guidance_sheets import guidance_rows, guidance_sheet
-from sublingual.analysis.label_sheets import label_list, label_rows, label_sheet
+from sublingual.analysis.label_sheets import label_list, label_list_rows, label_rows, label_sheet
 from sublingual.analysis.labels import training_files
 from sublingual.analysis.material import Material, read_material
 from sublingual.analysis.paper import misprints, paper_runs
@@ -175,11 +175,13 @@ def _as_runs(material: Material) -> Material:
 
 
 def _label(results: Results) -> Made:
-    return label_sheet(results.labels), label_rows(results.labels), {}
+    found = results.labels
+    more = {"n_labels": len(found.rows), "n_training_words": found.n_training_words}
+    return label_sheet(found), label_rows(found), more
 
 
 def _label_list(results: Results) -> Made:
-    return label_list(results.labels), label_rows(results.labels), {}
+    return label_list(results.labels), label_list_rows(results.labels), {}
 
 
 def _language(results: Results) -> Made:
