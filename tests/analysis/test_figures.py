@@ -26,7 +26,7 @@ from sublingual.analysis.material import Material, read_material
 from sublingual.analysis.paper import paper_runs
 from sublingual.analysis.records import Run
 from sublingual.analysis.results import Results
-from sublingual.errors import ConfigError
+from sublingual.errors import ConfigError, DataError
 from sublingual.subnetworks.gates import union
 
 MakeRun = Callable[..., Run]
@@ -52,7 +52,7 @@ def test_every_figure_is_drawn_with_its_labels_as_text(drawn: dict[str, str]) ->
     said = {
         "changes": ["change in LAS against its base", "nonep-static − nonep-full: mean +4", "n = 10"],
         "factors": ["similarity of the nearest training language", "number of domains", "r +", "transfer language"],
-        "masks": ["nonep-shuffle", "nonep-dr20", "training languages' own tests (3)", "test languages (10 treebanks)"],
+        "masks": ["training languages' own tests (3)", "test languages (10 treebanks)", "mean of 2 training runs"],
         "subnetworks": ["ar: ", "2 seeds", "attention head", "layer"],
         "overlap": ["1.00", "cs ("],
         "curve": ["nonep-static, 3 treebanks", "sentences in the support set", "100"],
@@ -67,7 +67,7 @@ def test_every_figure_is_drawn_with_its_labels_as_text(drawn: dict[str, str]) ->
 def test_no_text_leaves_its_figure_and_no_numbers_of_an_axis_touch(results: Results) -> None:
     """With the longest names, and one panel of figure 3; shares of unknown words have numbers of many digits."""
     material = results.material
-    own = tuple(replace(run, system=run.system.replace("shuffle", "static-all-but-ar")) for run in material.own)
+    own = tuple(replace(run, system=run.system.replace("shuffle", "r50-percent")) for run in material.own)
     tenths = {name: _with_few_unknown(each, i) for i, (name, each) in enumerate(material.facts.items())}
     alone = Results(replace(material, runs=(), own=own), "full", n_resamples=20)
     for kind in KINDS:
@@ -94,12 +94,56 @@ def _with_few_unknown(facts: Facts, i: int) -> Facts:
     return replace(facts, splits={**facts.splits, "test": replace(test, words=15_000, pieces=pieces)})
 
 
-def test_figure_3_shows_controls_and_what_they_are_controls_of(results: Results) -> None:
-    own = (*results.material.own, *(replace(run, system="stage1") for run in results.material.own[:6]))
-    axes = kind_of("3").draw(replace(results, material=replace(results.material, own=own))).axes
-    names = [[label.get_text() for label in axis.get_yticklabels()] for axis in axes]
-    assert names[0] == ["nonep-full", "nonep-static", "nonep-shuffle"]
-    assert set(names[1]) == {"nonep-full", "nonep-static", "nonep-dynamic", "nonep-shuffle", "nonep-dr20"}
+def bars(results: Results) -> list[list[str]]:
+    """The names of figure 3's bars by panel, from above."""
+    return [[label.get_text() for label in axis.get_yticklabels()] for axis in kind_of("3").draw(results).axes]
+
+
+def test_figure_3_shows_random_masks_and_what_they_are_held_against(results: Results) -> None:
+    assert bars(results) == [
+        ["nonep-full", "nonep-static", "nonep-shuffle"],
+        ["nonep-full", "nonep-static", "nonep-dynamic", "nonep-shuffle", "nonep-dr20"],
+    ]
+
+
+def test_figure_3_shows_no_other_control_and_no_mask_at_the_test_alone(results: Results) -> None:
+    names = ("stage1", "nonep-static-only-cs", "nonep-intersection", "nonep-dynamic-same", "nonep-unstructured")
+    material = results.material
+    static = {"runs": material.runs[60:120], "own": [run for run in material.own if run.system == "nonep-static"]}
+    assert {run.system for runs in static.values() for run in runs} == {"nonep-static"}
+    others = {
+        where: [replace(run, system=name) for name in names for run in runs]
+        + [replace(run, method=way) for way in ("random", "intersection", "r20-percent") for run in runs]
+        for where, runs in static.items()
+    }
+    more = replace(material, runs=(*others["runs"], *material.runs), own=(*others["own"], *material.own))
+    assert bars(replace(results, material=more)) == bars(results)
+
+
+def test_bars_stand_by_their_gates_in_any_order_of_the_records(run_of: MakeRun) -> None:
+    names = ["full", "static", "dynamic", "r20", "r30", "r50", "r20-percent", "r50-percent", "shuffle", "bad", "dr20"]
+    expected = [f"{loop}-{name}" for loop in ("nonep", "meta") for name in names]
+    runs = tuple(run_of(name, t, 40.0) for name in sorted(expected) for t in ("x", "y"))
+    assert bars(Results(Material(runs=runs), n_resamples=20)) == [expected]
+    own = tuple(run_of(f"nonep-{name}", "x", 40.0) for name in ("bad", "r20", "full"))
+    assert bars(Results(Material(own=own), n_resamples=20)) == [["nonep-full", "nonep-r20", "nonep-bad"]]
+
+
+def test_bars_of_figure_3_are_of_the_same_training_runs(run_of: MakeRun) -> None:
+    """Static was trained twice and on one treebank more, and the second run is far better: its bar is of the first."""
+    runs = [run_of(f"nonep-{name}", t, 40.0 + i) for i, name in enumerate(("r20", "static", "full")) for t in "xy"]
+    more = [run_of("nonep-static", t, 90.0, training_seed=1, support_seed=1) for t in "xy"]
+    more += [run_of("nonep-static", "z", 90.0)]
+    figure = kind_of("3").draw(Results(Material(runs=(*runs, *more)), n_resamples=20))
+    (axis,) = figure.axes
+    assert [text.get_text() for text in axis.texts] == ["42.0", "41.0", "40.0"]
+    assert (axis.get_title(loc="left"), axis.get_xlabel()) == (
+        "test languages (2 treebanks)",
+        "LAS, one training run; axis cut",
+    )
+    alone = [replace(run, training_seed=7) if run.system == "nonep-full" else run for run in runs]
+    with pytest.raises(DataError, match=r"no treebank and seed on which all are tested: nonep-r20, nonep-static"):
+        kind_of("3").draw(Results(Material(runs=tuple(alone)), n_resamples=20))
 
 
 def test_controls_of_other_support_sizes_are_not_in_figure_3(drawn: dict[str, str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from sublingual.analysis.factors import Factor
 from sublingual.analysis.guidance import Guidance, Leaf, Split, guidance
+from sublingual.analysis.guidance_sheets import guidance_rows, guidance_sheet, judged_sheet
 from sublingual.analysis.material import Material
 from sublingual.analysis.paper import paper_runs
 from sublingual.analysis.records import Run
@@ -50,6 +51,34 @@ def test_a_rule_that_holds_is_found_and_recommended(run_of: MakeRun) -> None:
     assert judged["one question"].interval.low > 0
     assert "Follow the rule of" in found.advice
     assert rule.sentences()[0].startswith("similarity below 0.7")
+
+
+def test_one_table_holds_the_ways_to_choose_what_follows_and_the_rules(run_of: MakeRun) -> None:
+    """System a is 5 LAS better on near treebanks, b 3 on far ones."""
+    similarity = np.linspace(0.5, 0.99, 20)
+    found = made(run_of, {"a": 40 + 5.0 * (similarity >= 0.75), "b": [43.0] * 20}, [*similarity])
+    assert found is not None
+    asked = [Factor("similarity", "similarity (URIEL)", "similarity", {})]
+    sheet = guidance_sheet(found, asked)
+    assert (sheet.columns, sheet.rows) == (judged_sheet(found).columns, judged_sheet(found).rows)
+    assert sheet.notes[0] == found.advice
+    assert sheet.notes[1].startswith(f"Made from 20 treebanks of {found.n_languages} languages.")
+    assert "one question: similarity below 0.745: b (mean LAS 43.0 on 10 treebanks)" in sheet.notes
+    assert "one question: similarity 0.745 or more: a (mean LAS 45.0 on 10 treebanks)" in sheet.notes
+    assert sheet.notes[-2:] == (
+        "similarity: similarity (URIEL)",
+        "no rule asks for domains: name a file of `sublingual data facts` too",
+    )
+    assert guidance_sheet(found, [*asked, Factor("domains", "domains", "domains", {})]).notes[-1] == "domains: domains"
+    rows = {row["way"]: row for row in guidance_rows(found)}
+    assert [*rows] == ["one system for all", "one question", "two questions", "the best in hindsight"]
+    one, judged = rows["one question"], {each.name: each for each in found.judged}["one question"]
+    assert (one["las"], one["gain"], one["right"], one["n_treebanks"]) == (judged.las, judged.gain, judged.right, 20)
+    assert one["gain_low"] < one["gain"] < one["gain_high"]
+    assert one["rule"].startswith(
+        "similarity below 0.745: b (mean LAS 43.0 on 10 treebanks); similarity 0.745 or more: a"
+    )
+    assert (rows["one system for all"]["gain_low"], rows["the best in hindsight"]["rule"]) == (None, None)
 
 
 @pytest.mark.slow

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sublingual.analysis.label_sheets import label_list, label_rows, label_sheet
+from sublingual.analysis.label_sheets import label_list, label_list_rows, label_rows, label_sheet
 from sublingual.analysis.labels import LabelTable, label_table, training_files
 from sublingual.analysis.material import Material, read_material
+from sublingual.analysis.rendering import Entry
 from sublingual.errors import DataError
 
 Record = dict[str, Any]
@@ -135,11 +136,42 @@ def test_sheets_have_the_paper_s_numbers_beside(small: Callable[..., Material]) 
     assert sheet.notes[0] == (
         "full labels in the test data: 4 (the paper: 233); unseen in training 1 (169), rare 1 (23); together 2 (50 %)"
     )
+
+
+def half_right(record: Record) -> Record:
+    """Of the unseen label's 20 words half with its label and a quarter with the head too; one more in the second run."""
+    record["breakdown"]["labels"]["discourse:sp"] = [20, 9, 10, 5 + record["training_seed"]]
+    return record
+
+
+def test_plain_rows_are_table_3_s_own(small: Callable[..., Material]) -> None:
+    found = table(small(change=half_right))
+    rows = {(row["system"], row["kind"]): row for row in label_rows(found)}
+    assert [*rows] == [(name, kind) for name in ("nonep-static", "meta-dynamic") for kind in ("unseen", "rare")]
+    static = rows["nonep-static", "unseen"]
+    assert (static["n_labels"], static["labels"], static["languages"]) == (1, 1, 2)
+    assert (static["gold"], static["label_right"], static["both_right"]) == (240, 120, 66)
+    assert (static["percent"], static["percent_label"], static["sd"]) == (27.5, 50.0, pytest.approx(12.5**0.5))
+    assert static["percent_low"] < 27.5 < static["percent_high"]
+    assert (static["printed"], rows["meta-dynamic", "rare"]["printed"]) == ("0.003 % (1/1)", "21.3 % (13/55)")
+    (line,) = [row for row in label_sheet(found).rows if row[0] == "nonep-static"]
+    low, high = (f"{static[f'percent_{end}']:.1f}" for end in ("low", "high"))
+    assert line[1:3] == (f"27.50 % ± 3.54 [{low}, {high}] (1/2)", "50.00 %")
+
+
+def test_the_list_of_labels_has_spread_and_interval(small: Callable[..., Material]) -> None:
+    found = table(small(change=half_right))
     listed = label_list(found)
     assert [row[:5] for row in listed.rows] == [
         ("discourse:sp", "unseen", "0", "40", "fo, wo"),
         ("vocative", "rare", "20", "20", "fo, wo"),
     ]
-    rows = label_rows(found)
+    rows = {(row["label"], row["system"]): row for row in label_list_rows(found)}
     assert len(rows) == 8
-    assert {row["system"] for row in rows} == {"nonep-static", "meta-dynamic"}
+    plain = rows["discourse:sp", "nonep-static"]
+    cell = listed.rows[0][listed.columns.index("nonep-static")]
+    spread = f"± 3.5 [{plain['percent_low']:.1f}, {plain['percent_high']:.1f}]"
+    assert cell == f"27.5 {spread}"
+    assert isinstance(cell, Entry)
+    assert (cell.value, cell.short, cell.tail) == (27.5, "27.5", spread)
+    assert listed.notes == ("per cent of a label's words with the right head and full label ± sd over seeds [95 %]",)

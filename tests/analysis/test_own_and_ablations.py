@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sublingual.analysis.ablations import TEST, TRAINING, ablations
+from sublingual.analysis.ablations import CONTROLS, TEST, TRAINING, ablations
 from sublingual.analysis.baselines import BASELINES
 from sublingual.analysis.material import Material, read_material
 from sublingual.analysis.own import own_table
@@ -183,6 +183,15 @@ def test_every_system_of_the_package_but_the_six_stage_1_and_the_baselines_is_a_
     assert is_control("nonep-static (n=5 of 100)")
     assert is_control("nonep-static (mixture, n=5)")
     assert not is_control("nonep-static (mixture)")
+
+
+def test_random_masks_are_the_systems_whose_gates_are_drawn() -> None:
+    drawn = {name for name, row in systems().items() if row.is_drawn}
+    assert drawn == {
+        name for name in systems() for control in CONTROLS if control.is_drawn and re.fullmatch(control.pattern, name)
+    }
+    tested = [f"nonep-static ({way})" for way in ("random", "r20", "shuffle", "intersection")]
+    assert not any(re.fullmatch(c.pattern, name) for c in CONTROLS if c.is_drawn for name in tested)
 
 
 def test_controls_stay_out_of_the_main_tables(material: Material) -> None:

@@ -44,21 +44,33 @@ def test_facts_of_the_treebanks_that_the_paper_uses_are_the_default(run: Run, ud
 
 
 def test_labels_are_counted_from_the_file_that_the_parser_was_trained_on(run: Run, results: list[Path]) -> None:
-    found = json.loads(run("table", *results, "--by", "label", "--json").out)
+    found = json.loads(run("table", *results, "--by", "label-list", "--json").out)
     unseen = {row["label"] for row in found["rows"] if row["kind"] == "unseen"}
     facts = [json.loads(line) for line in results[2].read_text(encoding="utf-8").splitlines()]
     seen = facts[0]["splits"]["train"]["files"][0]["labels"]
     assert unseen
     assert not unseen & seen.keys()
     assert all(seen[row["label"]] == row["n_training"] for row in found["rows"] if row["label"] in seen)
-    assert any("(the paper: 233)" in note for note in found["notes"])
+    table = json.loads(run("table", *results, "--by", "label", "--json").out)
+    assert [(row["system"], row["kind"]) for row in table["rows"]] == [
+        (system, kind) for system in ("stage1 (n=4 of 6)", "stage1") for kind in ("unseen", "rare")
+    ]
+    assert {row["n_labels"] for row in table["rows"] if row["kind"] == "unseen"} == {len(unseen)}
+    assert table["n_labels"] == len({row["label"] for row in found["rows"]})
+    assert any("(the paper: 233)" in note for note in table["notes"])
     ran = run("table", *results[:2], "--by", "label")
     assert "no facts of 1 files that the parsers were trained on (UD_English-Demo)" in ran.last
 
 
 @pytest.mark.parametrize(
     ("by", "column"),
-    [("label-list", "in training"), ("language", "treebank"), ("data", "licence"), ("training", "used")],
+    [
+        ("label", "unseen"),
+        ("label-list", "in training"),
+        ("language", "treebank"),
+        ("data", "licence"),
+        ("training", "used"),
+    ],
 )
 def test_other_tables_come_in_every_form(run: Run, results: list[Path], by: str, column: str) -> None:
     for form in ("md", "latex", "tsv"):

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from sublingual.analysis.paper import paper_runs
+
 Run = Callable[..., Any]
 
 LAS = {
@@ -24,15 +26,15 @@ LAS = {
 }
 
 
-def line(system: str, treebank: str, seed: int, las: float) -> str:
-    code = {"UD_Faroese-OFT": "no", "UD_Welsh-CCG": "it"}[treebank]
+def line(system: str, treebank: str, seed: int, las: float, similarity: float = 0.9) -> str:
+    code = {"UD_Welsh-CCG": "it"}.get(treebank, "no")
     return json.dumps(
         {
             "system": system,
             "treebank": treebank,
             "support_seed": seed,
             "training_seed": 0,
-            "transfer": {"method": "nearest", "code": code, "similarity": 0.9, "gates_off": 3},
+            "transfer": {"method": "nearest", "code": code, "similarity": similarity, "gates_off": 3},
             "support": ["s1"],
             "sentences": 10,
             "is_adapted": system != "meta-full",
@@ -169,6 +171,37 @@ def test_systems_and_treebanks_can_be_chosen(run: Run, records: Path) -> None:
         2,
         "sublingual: no record of system 'nonep-statik'; did you mean 'nonep-static'?",
     )
+
+
+def test_guidance_says_which_system_for_which_language(run: Run, tmp_path: Path) -> None:
+    """Static is better where the nearest language is like, full where it is not; a control does not count."""
+    path, lines = tmp_path / "records.jsonl", []
+    for i, treebank in enumerate([*dict.fromkeys(each.treebank for each in paper_runs())][:16]):
+        for system, las in (("nonep-full", 42), ("nonep-static", 45 if i > 7 else 40), ("nonep-shuffle", 90)):
+            lines.append(line(system, treebank, 0, las, similarity=0.5 + i / 40))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rule = "one question: similarity below 0.688: nonep-full (mean LAS 42.0 on 8 treebanks)"
+    for form in ("md", "tsv", "latex", "csv"):
+        ran = run("table", path, "--by", "guidance", "--format", form, "--resamples", 99)
+        assert ran.code == 0, ran.err
+        assert rule in (ran.err if form == "csv" else ran.out)
+        assert "one question" in ran.out
+    rows = [*csv.DictReader(io.StringIO(ran.out))]
+    assert rows[0]["rule"] == "Always: nonep-static (mean LAS 42.5 on 16 treebanks)"
+    found = json.loads(run("table", path, "--by", "guidance", "--json", "--resamples", 99).out)
+    assert found["rules"]["one question"] == {
+        **{"factor": "similarity", "name": "similarity", "threshold": 0.6875},
+        "low": {"system": "nonep-full", "las": 42.0, "n": 8},
+        "high": {"system": "nonep-static", "las": 45.0, "n": 8},
+    }
+    assert found["advice"] == found["notes"][0]
+    assert "no rule asks for domains: name a file of `sublingual data facts` too" in found["notes"]
+
+
+def test_guidance_from_too_few_languages_is_refused(run: Run, records: Path) -> None:
+    ran = run("table", records, "--by", "guidance")
+    needs = "guidance needs two systems and eight languages that all of them have"
+    assert (ran.code, ran.last) == (2, f"sublingual: --by guidance: {needs}")
 
 
 def test_the_paper_s_rows_give_its_wins_and_name_its_misprints(run: Run) -> None:

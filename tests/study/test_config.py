@@ -4,10 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from sublingual.config import load
 from sublingual.data.catalogue import catalogue
 from sublingual.errors import ConfigError
 from sublingual.study.config import SCALES, Choice, study
 from sublingual.subnetworks.systems import system
+from sublingual.training.stage2 import Stage2Config
+
+RESULTS = Path(__file__).parents[2] / "results"
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -26,6 +30,23 @@ def test_the_paper_scale_is_the_papers() -> None:
     assert len(paper.training_treebanks()) == 7
     assert paper.validation_treebanks() == tuple(e.name for e in catalogue() if e.role == "validation")
     assert (paper.tests.n, paper.tests.cap) == (20, None)
+
+
+def test_small_has_the_schedules_and_rates_that_were_measured() -> None:
+    """Those of results/twelve, whose finding results/keep99 has too but for what pruning keeps."""
+    small, twelve, keep99 = (
+        study(name) for name in ("small", *(str(RESULTS / f"{n}/study.toml") for n in ("twelve", "keep99")))
+    )
+    for part in ("encoder", "seeds", "stage1", "pooled", "finding", "joint"):
+        assert getattr(small, part) == getattr(twelve, part), part
+    assert (small.tests.supports, small.tests.cap, small.meta.adapt) == (
+        twelve.tests.supports,
+        twelve.tests.cap,
+        twelve.meta.adapt,
+    )
+    rates = [load(Stage2Config, each.meta.config, words=each.meta.set) for each in (small, twelve)]
+    assert rates[0] == rates[1]
+    assert keep99.finding.heads.set == (*small.finding.heads.set, "prune.keep=0.99")
 
 
 def test_table_7_has_nine_points() -> None:

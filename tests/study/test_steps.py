@@ -16,6 +16,8 @@ from sublingual.study.keys import Step, keys
 from sublingual.study.progress import to_do
 from sublingual.study.steps import steps, targets
 
+SIX = tuple(f"{loop}-{gates}" for loop in ("nonep", "meta") for gates in ("full", "static", "dynamic"))
+
 
 @cache
 def planned(scale: str) -> list[Step]:
@@ -62,7 +64,8 @@ def test_smoke_has_the_way_of_the_paper() -> None:
     assert set(tested.outputs) <= set(found["table-system"].inputs)
     assert "records/nonep-static-0/others-random.jsonl" in found["table-ablation"].inputs
     assert "records/nonep-static-0/others-random.jsonl" not in found["table-system"].inputs
-    assert "models/meta-full-0.run/conflicts.json" in found["table-conflict"].inputs
+    assert {f"models/{name}-0.run/conflicts.json" for name in SIX} == {*found["table-conflict"].inputs}
+    assert {f"records/{name}-0/others.jsonl" for name in SIX} <= {*found["table-system"].inputs}
     assert "figure-curve" not in found
 
 
@@ -148,8 +151,7 @@ def changed_by(before: Study, after: Study) -> set[str]:
     return {name for name in changed if not name.startswith(("table-", "figure-", "report"))}
 
 
-META = {"meta-full-0", "meta-dynamic-0", "own-meta-full-0", "own-meta-dynamic-0"}
-META |= {"test-meta-full-0-others", "test-meta-dynamic-0-others"}
+META = {step for name in SIX[3:] for step in (f"{name}-0", f"own-{name}-0", f"test-{name}-0-others")}
 
 
 def test_a_changed_setting_changes_the_keys_of_what_depends_on_it_alone() -> None:
@@ -185,8 +187,7 @@ def test_a_changed_preset_changes_the_keys_of_what_names_it(tmp_path: Path) -> N
 
 def test_a_new_treebank_redoes_no_model_and_no_other_test() -> None:
     words = ("tests.treebanks=[UD_Swedish-Demo, UD_Turkish-Demo, UD_Faroese-OFT]",)
-    models = ("nonep-full", "nonep-static", "nonep-dynamic", "meta-full", "meta-dynamic")
-    new = {*(f"test-{model}-0-no" for model in models), "facts"}
+    new = {*(f"test-{model}-0-no" for model in SIX), "facts"}
     new |= {f"test-nonep-static-0-no-{other}" for other in ("random", "intersection")}
     assert changed_by(study("smoke"), study("smoke", words=words)) == new
 
@@ -254,6 +255,11 @@ def test_tables_and_figures_are_of_what_there_is() -> None:
     smoke, small = by_name("smoke"), by_name("small")
     assert "figure-masks" in smoke
     assert "figure-changes" in smoke
-    assert not {"figure-factors", "table-paper", "figure-curve"} & set(smoke)
+    assert not {"figure-factors", "table-paper", "table-guidance", "figure-curve"} & set(smoke)
     assert any("udify" in path for path in small["table-treebank"].inputs)
-    assert {"figure-factors", "table-paper", "figure-curve", "figure-masks"} <= set(small)
+    assert {"figure-factors", "table-paper", "table-guidance", "figure-curve", "figure-masks"} <= set(small)
+    languages = ["Faroese-OFT", "Welsh-CCG", "Wolof-WTB", "Thai-PUD", "Tamil-MWTT", "Kazakh-KTB", "Hungarian-Szeged"]
+    seven = f"tests.treebanks=[UD_Faroese-FarPaHC, {', '.join(f'UD_{name}' for name in languages)}]"
+    few = {step.name for step in steps(study("small", words=(seven,)), ud=None)}
+    assert "figure-factors" in few
+    assert "table-guidance" not in few

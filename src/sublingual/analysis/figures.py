@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
@@ -11,13 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sublingual.analysis import plots
-from sublingual.analysis.ablations import TEST, Ablation
+from sublingual.analysis.bars import masks
 from sublingual.analysis.cells import cells_of, compared_treebanks, mean_of
 from sublingual.analysis.factors import Factor, gaining, gains, go_together
-from sublingual.analysis.intervals import Interval, resampled
+from sublingual.analysis.intervals import resampled
 from sublingual.analysis.maps import overlap_figure, subnetwork_figure
-from sublingual.analysis.records import Run, by_system
-from sublingual.analysis.results import Results, is_control, support_sizes
+from sublingual.analysis.records import Run
+from sublingual.analysis.results import Results, support_sizes
 from sublingual.errors import ConfigError, DataError
 
 _FIGURE_2 = ("nonep-static", "meta-dynamic")
@@ -102,56 +102,6 @@ def _scatter(
         x, y = [factor.values[t] for t in both], [gained[t] for t in both]
         plots.line_of_best_fit(axes, x, y)
         axes.set_title(str(found), fontsize=8, fontweight="normal")
-
-
-def masks(results: Results) -> Figure:
-    """Returns figure 3: static controls on the training languages' own tests, dynamic ones on the test languages."""
-    panels = []
-    if own := {name for line in results.ablations if line.where != TEST for name in _both(line)}:
-        found, means = results.own_resampled, results.own.means
-        known = {name: las for name, las in means.items() if las is not None and name in own}
-        bars = [(name, las, found.mean(name, results.own.compared)) for name, las in known.items()]
-        panels.append((f"training languages' own tests ({len(results.own.compared)})", bars))
-    tested = _only(results, {name for line in results.ablations if line.where == TEST for name in _both(line)})
-    if tested.runs:
-        kept = [row for row in tested.systems.rows if row.las is not None]
-        compared = tested.systems.treebanks
-        bars = [(row.system, row.las or 0.0, tested.resampled.mean(row.system, compared)) for row in kept]
-        panels.append((f"test languages ({len(compared)} treebanks)", bars))
-    if not panels:
-        raise ConfigError(
-            "no records of controls (nonep-shuffle, nonep-r20, nonep-bad, nonep-dr20, ...) in these files"
-        )
-    height = 0.9 + 0.27 * max(len(bars) for _, bars in panels)
-    with plots.styled():
-        drawn, axes = plots.figure(4.8 * len(panels), height, columns=len(panels))
-        for axis, (title, bars) in zip(axes[0], panels, strict=True):
-            _bars(axis, title, bars)
-    return drawn
-
-
-def _both(line: Ablation) -> tuple[str, str, str]:
-    """A control, what it is held against, and the full system of its loop."""
-    return line.system, line.against, line.against.partition("-")[0] + "-full"
-
-
-def _only(results: Results, names: set[str]) -> Results:
-    runs = tuple(run for name, own in by_system(results.runs).items() if name in names for run in own)
-    return replace(results, material=replace(results.material, runs=runs))
-
-
-def _bars(axes: Axes, title: str, bars: Sequence[tuple[str, float, Interval | None]]) -> None:
-    lowest = min(min(las, between.low if between else las) for _, las, between in bars)
-    for i, (name, las, between) in enumerate(bars):
-        axes.barh(-i, las, height=0.7, **plots.bar_style(1 if is_control(name) else 0))
-        if between is not None:
-            axes.plot([between.low, between.high], [-i, -i], color=plots.INK, linewidth=1.4)
-        right = max(las, between.high if between else las)
-        axes.annotate(f"{las:.1f}", (right, -i), (3, 0), textcoords="offset points", va="center", fontsize=8)
-    axes.set_yticks([-i for i in range(len(bars))], [name for name, _, _ in bars], fontsize=8)
-    axes.set_xlim(left=max(0.0, lowest - 6))
-    axes.set_xlabel("LAS (axis cut)" if lowest > 6 else "LAS")
-    axes.set_title(title)
 
 
 def curve(results: Results) -> Figure:
@@ -258,8 +208,8 @@ KINDS: tuple[Kind, ...] = (
         "masks",
         masks,
         "Figure 3: random masks",
-        "Mean LAS of controls (hatched) and of what they are controls of, each over the training runs that it has (the table "
-        "compares equal ones); the line at a bar's end is its 95 % interval.",
+        "Mean LAS with random masks (hatched), of what they are held against and of the full system, over the treebanks and "
+        "training runs that all bars of a panel have; the line at a bar's end is its 95 % interval.",
     ),
     Kind(
         "subnetworks",

@@ -22,6 +22,9 @@ from sublingual.analysis.tables import TreebankTable
 LEAST_LANGUAGES = 8
 """Languages below which no rule is made: each left out would change too much."""
 
+NEEDS = "guidance needs two systems and eight languages that all of them have"
+"""What to say where there is none."""
+
 LEAST_LEAF = 5
 """Treebanks that each answer of a rule must have."""
 

@@ -47,16 +47,34 @@ def label_list(table: LabelTable, *, kinds: Sequence[str] = KINDS) -> Sheet:
             str(row.n_training),
             str(row.n_test),
             ", ".join(row.languages),
-            *(Entry(number(row.systems[name].percent, digits=1), value=row.systems[name].percent) for name in systems),
+            *(_share(row.systems[name]) for name in systems),
         )
         for row in sorted(table.rows, key=lambda row: -row.n_test)
         if row.kind in kinds
     ]
-    return Sheet(("label", "kind", "in training", "in test", "languages", *systems), tuple(rows))
+    notes = ("per cent of a label's words with the right head and full label ± sd over seeds [95 %]",)
+    return Sheet(("label", "kind", "in training", "in test", "languages", *systems), tuple(rows), notes)
 
 
 def label_rows(table: LabelTable) -> list[Plain]:
-    """Returns plain rows, one a label and system."""
+    """Returns plain rows, one a system and kind: labels and languages are those on which any word was right, as in Table 3."""
+    return [
+        {
+            "system": system,
+            "kind": kind,
+            "n_labels": table.count(kind),
+            **_plain(found[kind]),
+            "labels": found[kind].labels,
+            "languages": found[kind].languages,
+            "printed": printed,
+        }
+        for system, found in table.systems.items()
+        for kind, printed in zip(KINDS, PRINTED_TABLE_3.get(system, (None, None)), strict=True)
+    ]
+
+
+def label_list_rows(table: LabelTable) -> list[Plain]:
+    """Returns plain rows, one a label, of every kind, and system."""
     return [
         {
             "label": row.label,
@@ -65,22 +83,37 @@ def label_rows(table: LabelTable) -> list[Plain]:
             "n_test": row.n_test,
             "languages": " ".join(row.languages),
             "system": system,
-            "gold": found.gold,
-            "label_right": found.label,
-            "both_right": found.both,
-            "percent": found.percent,
-            "percent_label": found.percent_label,
-            "sd": found.sd,
-            **bounds("percent", found.interval),
+            **_plain(found),
         }
         for row in table.rows
         for system, found in row.systems.items()
     ]
 
 
+def _plain(found: Right) -> Plain:
+    return {
+        "gold": found.gold,
+        "label_right": found.label,
+        "both_right": found.both,
+        "percent": found.percent,
+        "percent_label": found.percent_label,
+        "sd": found.sd,
+        **bounds("percent", found.interval),
+    }
+
+
 def _right(found: Right) -> tuple[str, str]:
-    spread = "" if found.sd is None else f" ± {found.sd:.2f}"
-    whole = f"{number(found.percent)} %{spread}{brackets(found.interval)} ({found.labels}/{found.languages})"
     if found.percent is None:
         return "-", "-"
+    whole = f"{number(found.percent)} %{_spread(found, digits=2)} ({found.labels}/{found.languages})"
     return whole, f"{number(found.percent_label)} %"
+
+
+def _share(found: Right) -> Entry:
+    share, spread = number(found.percent, digits=1), _spread(found, digits=1)
+    return Entry(f"{share}{spread}", value=found.percent, short=share, tail=spread.strip())
+
+
+def _spread(found: Right, *, digits: int) -> str:
+    """The standard deviation over the seeds and the interval, which has one digit."""
+    return ("" if found.sd is None else f" ± {found.sd:.{digits}f}") + brackets(found.interval)

@@ -13,7 +13,8 @@ from sublingual.analysis import data_sheets, factor_sheets, label_sheets, replic
 from sublingual.analysis.ablations import TEST
 from sublingual.analysis.factors import gaining
 from sublingual.analysis.figures import KINDS
-from sublingual.analysis.guidance_sheets import judged_sheet, rules_sheet
+from sublingual.analysis.guidance import NEEDS
+from sublingual.analysis.guidance_sheets import introduction, judged_sheet, rules_sheet
 from sublingual.analysis.labels import training_files
 from sublingual.analysis.plots import inline_svg
 from sublingual.analysis.rendering import SHADES, Entry, Sheet, is_text
@@ -123,17 +124,11 @@ def _guidance(results: Results, main: Results, places: Places) -> Section | None
         return None
     found = main.guidance
     if found is None:
-        absent = ("guidance needs two systems and eight languages that all of them have",)
-        return Section("guidance", "Which system for which language?", absent=absent)
-    lead = (
-        found.advice,
-        f"Made from {found.n_treebanks} treebanks of {found.n_languages} languages. To judge a way to choose, each language "
-        "in turn is left out, the rule is made from the others, and counts with what it then chooses.",
-    )
+        return Section("guidance", "Which system for which language?", absent=(NEEDS,))
     made = (judged_sheet(found), rules_sheet(found, main.factors))
     judged, rules = (_linked(each, lambda _row, _column: "#treebanks") for each in made)
     sheets = (("Ways to choose, judged on languages left out", judged), ("The rules", rules))
-    return Section("guidance", "Which system for which language?", lead, sheets)
+    return Section("guidance", "Which system for which language?", introduction(found), sheets)
 
 
 def _factors(results: Results, main: Results, places: Places) -> Section | None:

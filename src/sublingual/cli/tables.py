@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +14,9 @@ import typer
 from sublingual.analysis.beside import Plain
 from sublingual.analysis.data_sheets import data_rows, data_sheet, training_rows, training_sheet
 from sublingual.analysis.factor_sheets import factor_rows, factor_sheet
-from sublingual.analysis.label_sheets import label_list, label_rows, label_sheet
+from sublingual.analysis.guidance import NEEDS
+from sublingual.analysis.guidance_sheets import guidance_rows, guidance_sheet
+from sublingual.analysis.label_sheets import label_list, label_list_rows, label_rows, label_sheet
 from sublingual.analysis.labels import training_files
 from sublingual.analysis.material import Material, read_material
 from sublingual.analysis.paper import misprints, paper_runs
@@ -50,6 +52,7 @@ class By(StrEnum):
     conflict = "conflict"
     ablation = "ablation"
     factor = "factor"
+    guidance = "guidance"
     paper = "paper"
     data = "data"
     training = "training"
@@ -86,7 +89,7 @@ def tables(
         typer.Option(
             "--by",
             help="system (Table 1), treebank (2), label and label-list (3), language (4), conflict (5), ablation, factor, "
-            "paper (ours beside the printed rows), data (section 3), training (6).",
+            "guidance (which system for which language), paper (ours beside the printed rows), data (section 3), training (6).",
         ),
     ] = By.system,
     form: Annotated[
@@ -173,11 +176,13 @@ def _as_runs(material: Material) -> Material:
 
 
 def _label(results: Results) -> Made:
-    return label_sheet(results.labels), label_rows(results.labels), {}
+    found = results.labels
+    more = {"n_labels": len(found.rows), "n_training_words": found.n_training_words}
+    return label_sheet(found), label_rows(found), more
 
 
 def _label_list(results: Results) -> Made:
-    return label_list(results.labels), label_rows(results.labels), {}
+    return label_list(results.labels), label_list_rows(results.labels), {}
 
 
 def _language(results: Results) -> Made:
@@ -198,6 +203,16 @@ def _ablation(results: Results) -> Made:
 
 def _factor(results: Results) -> Made:
     return factor_sheet(results.treebanks, results.factors), factor_rows(results.treebanks, results.factors), {}
+
+
+def _guidance(results: Results) -> Made:
+    """Of the systems that the report's is of: without controls and other sizes of support."""
+    main = results.main()
+    if (found := main.guidance) is None:
+        raise ConfigError(f"--by {By.guidance}: {NEEDS}")
+    rules = {name: asdict(rule) for name, rule in found.rules.items()}
+    more = {"advice": found.advice, "best": found.best, "rules": rules}
+    return guidance_sheet(found, main.factors), guidance_rows(found), more
 
 
 def _paper(results: Results) -> Made:
@@ -222,6 +237,7 @@ _MAKERS: Mapping[By, Callable[[Results], Made]] = {
     By.conflict: _conflict,
     By.ablation: _ablation,
     By.factor: _factor,
+    By.guidance: _guidance,
     By.paper: _paper,
     By.data: _data,
     By.training: _training,
@@ -245,6 +261,7 @@ _LACKING: Mapping[By, Callable[[Material], str | None]] = {
     By.conflict: lambda m: None if m.conflicts else "no conflicts.json (`joint` or `meta` with --conflicts)",
     By.ablation: _needs_tests,
     By.factor: _needs_runs,
+    By.guidance: _needs_runs,
     By.paper: _needs_runs,
     By.data: lambda m: None if m.facts else "no facts of treebanks (`sublingual data facts FILE`)",
     By.training: _needs_tests,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from sublingual.analysis.guidance import LEAST_LANGUAGES
+from sublingual.analysis.labels import languages_of
 from sublingual.data.catalogue import transferred_from
 from sublingual.study.config import Study
 from sublingual.study.keys import Step
@@ -20,6 +22,7 @@ TABLES = {
     "conflict": ("conflicts",),
     "ablation": ("all", "own"),
     "factor": ("main", "facts"),
+    "guidance": ("eight", "facts"),
     "paper": ("paper", "facts"),
     "data": ("facts",),
     "training": ("main", "facts"),
@@ -57,10 +60,10 @@ def _results(study: Study, groups: Sequence[Sequence[Step]]) -> dict[str, list[s
     """The files that tables and figures are made from, by what they hold.
 
     `main`: few-shot tests of the first group, `beside`: of baselines; `paper`, `two`, `four`: those of the first where some
-    of its treebanks are the paper's, or where there are so many, which a density and a correlation need. `controls`: of
-    systems with random gates.
+    of its treebanks are the paper's, or where there are so many, which a density and a correlation need; `eight`: where it
+    has so many languages and two systems, as guidance needs. `controls`: of systems with random gates.
     """
-    kinds = ("main", "beside", "paper", "two", "four", "all", "own", "controls", "curve", "conflicts", "heads")
+    kinds = ("main", "beside", "paper", "two", "four", "eight", "all", "own", "controls", "curve", "conflicts", "heads")
     found: dict[str, list[str]] = {kind: [] for kind in kinds}
     for i, (group, steps) in enumerate(zip(study.groups.values(), groups, strict=True)):
         tests = [step.outputs[0] for step in steps if step.kind == "fewshot"]
@@ -75,6 +78,8 @@ def _results(study: Study, groups: Sequence[Sequence[Step]]) -> dict[str, list[s
             found["paper"] += tests if any(transferred_from(bank) for bank in banks) else []
             found["two"] += tests if len(banks) >= 2 else []
             found["four"] += tests if len(banks) >= 4 else []
+            can_guide = len(group.systems) >= 2 and len(languages_of(banks)) >= LEAST_LANGUAGES
+            found["eight"] += tests if can_guide else []
         if any(system(name).is_drawn for name in group.systems):
             found["controls"] += [*own, *tests]
         made = [path for step in steps if step.kind in ("system", "subnetwork") for path in step.outputs]
