@@ -56,6 +56,26 @@ def test_a_row_is_the_mean_over_seeds() -> None:
     assert (alone.conflicts_sd, alone.conflicts_interval) == (None, None)
 
 
+def test_a_row_has_its_difference_to_the_full_runs_of_the_same_seeds() -> None:
+    shift = (0.02, 0.03, 0.07)
+    full = [made_up([[0.1 * seed, -0.1, -0.2]], seed=seed) for seed in range(3)]
+    own = [
+        made_up([[0.1 * seed + shift[seed], -0.1 + shift[seed], 0.1]], system="nonep-static", seed=seed)
+        for seed in range(3)
+    ]
+    other = made_up([[0.9, 0.9, 0.9]], system="nonep-static", seed=9)
+    first, static = table(*full, *own, other, n=20_000)
+    assert (first.conflicts_gain, first.cosine_gain) == (None, None)
+    assert static.conflicts_gain.mean == pytest.approx(-100 / 3)
+    assert static.conflicts_gain.interval is None  # each is one pair less
+    gains = [(2 * each + 0.3) / 3 for each in shift]
+    assert static.cosine_gain.mean == pytest.approx(np.mean(gains))
+    half = 4.303 * stdev(gains) / 3**0.5  # Student's t of two degrees of freedom
+    assert static.cosine_gain.interval.low == pytest.approx(np.mean(gains) - half, rel=0.1)
+    assert "(-33.3)" in conflict_sheet([static]).rows[0][2]
+    assert conflict_rows([static])[0]["cosine_difference_low"] == static.cosine_gain.interval.low
+
+
 def test_coupling_is_the_correlation_over_steps_with_the_full_run_of_the_same_seed() -> None:
     rng = np.random.default_rng(3)
     rows = {system: rng.normal(0, 0.2, (2, 50, 3)) for system in ("nonep-full", "nonep-static")}

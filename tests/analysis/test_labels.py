@@ -91,6 +91,21 @@ def test_a_right_label_on_a_wrong_arc_counts_beside(small: Callable[..., Materia
     assert found.sd == 0.0
 
 
+def test_a_system_has_its_gain_over_the_full_one_of_its_loop(small: Callable[..., Material]) -> None:
+    """What meta-dynamic got right, as the full system's: all of the unseen ones, where static has none."""
+    names = {"meta-dynamic": "nonep-full", "nonep-static": "nonep-static"}
+    found = table(small(change=lambda record: {**record, "system": names[record["system"]]}))
+    assert found.systems["nonep-full"]["unseen"].gain is None
+    gain = found.systems["nonep-static"]["unseen"].gain
+    assert gain is not None
+    assert (gain.mean, gain.interval) == (-100.0, None)
+    (line,) = [row for row in label_sheet(found).rows if row[0] == "nonep-static"]
+    assert line[1].endswith("(0/0) (-100.00)")
+    assert any("minus the full system of the same loop" in note for note in label_sheet(found).notes)
+    assert [row["percent_difference"] for row in label_rows(found) if row["kind"] == "unseen"] == [-100.0, None]
+    assert all(own.gain is None for own in table(small()).systems["nonep-static"].values())
+
+
 def test_missing_facts_of_a_training_file_are_named(small: Callable[..., Material]) -> None:
     with pytest.raises(
         DataError,

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from sublingual.analysis import plots
 from sublingual.analysis.ablations import TEST, TRAINING, Ablation, of_the_same_seeds
-from sublingual.analysis.records import Run, by_system
+from sublingual.analysis.records import Run, by_system, full_of
 from sublingual.analysis.results import Results, is_control
 from sublingual.errors import ConfigError, DataError
 
@@ -46,7 +46,7 @@ def masks(results: Results) -> Figure:
 
 def _drawn(line: Ablation) -> tuple[str, ...]:
     """A random mask, what it is held against, and the full system of its loop; nothing of another control."""
-    full = line.against.partition("-")[0] + "-full"
+    full = full_of(line.against)
     return (line.system, line.against, full) if line.control.is_drawn else ()
 
 

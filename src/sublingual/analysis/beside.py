@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sublingual.analysis.intervals import Differences, Interval, Resampled
+from sublingual.analysis.intervals import Differences, Interval, Resampled, SeedsGain
 from sublingual.analysis.paper import Baselines
 
 Plain = dict[str, Any]
@@ -63,3 +63,14 @@ def bounds(name: str, found: Interval | None) -> Plain:
 def brackets(found: Interval | None, *, digits: int = 1) -> str:
     """Returns an interval in brackets behind a space, nothing where there is none."""
     return "" if found is None else f" [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+
+
+def gained(found: SeedsGain | None, *, digits: int) -> str:
+    """Returns a gain with its interval in parentheses behind a space, nothing where there is none."""
+    return "" if found is None else f" ({found.mean:+.{digits}f}{brackets(found.interval, digits=digits)})"
+
+
+def gain_columns(name: str, found: SeedsGain | None) -> Plain:
+    """Returns a gain and its interval under three keys, None where there is none."""
+    mean, between = (None, None) if found is None else (found.mean, found.interval)
+    return {f"{name}_difference": mean, **bounds(f"{name}_difference", between)}

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import TypeAdapter, ValidationError
 
-from sublingual.analysis.intervals import PER_CENT, Interval, seeds_interval
+from sublingual.analysis.intervals import PER_CENT, Interval, SeedsGain, seeds_gain, seeds_interval
+from sublingual.analysis.records import full_of
 from sublingual.analysis.statistics import Draw
 from sublingual.errors import ConfigError, DataError
 
@@ -102,16 +103,18 @@ class Coupling:
 
 @dataclass(frozen=True)
 class ConflictRow:
-    """A line of Table 5: means over seeds, the share of conflicts in per cent."""
+    """A line of Table 5: means over seeds, the share of conflicts in per cent; gains over the full runs of the same seeds."""
 
     system: str
     seeds: tuple[int, ...]
     conflicts: float
     conflicts_sd: float | None
     conflicts_interval: Interval | None
+    conflicts_gain: SeedsGain | None
     cosine: float
     cosine_sd: float | None
     cosine_interval: Interval | None
+    cosine_gain: SeedsGain | None
     coupling: Coupling | None
 
 
@@ -131,29 +134,34 @@ def conflict_table(
             )
     rows, draw = [], Draw(generator)
     for system, own in by_system.items():
-        full = by_system.get(system.partition("-")[0] + "-full", {})
-        coupled = None if own is full else _coupling(own, full, draw(system), n_resamples)
-        rows.append(_row(system, own, coupled, draw, n_resamples))
+        full = by_system.get(full_of(system), {})
+        rows.append(_row(system, own, {} if own is full else full, draw, n_resamples))
     return tuple(rows)
 
 
 def _row(
     system: str,
     own: Mapping[int, ConflictRun],
-    coupled: Coupling | None,
+    full: Mapping[int, ConflictRun],
     draw: Draw,
     n_resamples: int,
 ) -> ConflictRow:
-    conflicts = [100 * fmean(run.conflicts) for run in own.values()]
-    cosine = [fmean(run.cosine) for run in own.values()]
-    of_conflicts, of_cosine = (
-        seeds_interval(values, draw=draw, n_resamples=n_resamples, within=within)
-        for values, within in ((conflicts, PER_CENT), (cosine, (-1.0, 1.0)))
-    )
-    sds = [stdev(values) if len(values) > 1 else None for values in (conflicts, cosine)]
-    return ConflictRow(
-        system, tuple(own), fmean(conflicts), sds[0], of_conflicts, fmean(cosine), sds[1], of_cosine, coupled
-    )
+    found = []
+    for of, within in ((_share, PER_CENT), (_cosine, (-1.0, 1.0))):
+        values, others = ({seed: of(run) for seed, run in runs.items()} for runs in (own, full))
+        one = [*values.values()]
+        between = seeds_interval(one, draw=draw, n_resamples=n_resamples, within=within)
+        gain = seeds_gain(values, others, draw=draw, n_resamples=n_resamples)
+        found.append((fmean(one), stdev(one) if len(one) > 1 else None, between, gain))
+    return ConflictRow(system, tuple(own), *found[0], *found[1], _coupling(own, full, draw(system), n_resamples))
+
+
+def _share(run: ConflictRun) -> float:
+    return 100 * fmean(run.conflicts)
+
+
+def _cosine(run: ConflictRun) -> float:
+    return fmean(run.cosine)
 
 
 def _coupling(

@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from statistics import fmean
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -120,6 +122,26 @@ def resampled(runs: Sequence[Run], *, generator: np.random.Generator, n_resample
         for name, las in _by_run(here, sentences, n_resamples, drawn.generator("sentences", treebank)).items():
             found[name][treebank] = drawn.averaged(treebank, here[name], las)
     return Resampled(found, n_resamples, tuple(without))
+
+
+@dataclass(frozen=True)
+class SeedsGain:
+    """By how much a system is above another, in the mean over the seeds that both have."""
+
+    mean: float
+    interval: Interval | None
+
+
+def seeds_gain(
+    own: Mapping[Any, float], other: Mapping[Any, float], *, draw: Draw, n_resamples: int
+) -> SeedsGain | None:
+    """Returns the paired difference of two systems' values, one a seed; None without a common seed."""
+    differences = [value - other[seed] for seed, value in own.items() if seed in other]
+    if not differences:
+        return None
+    every = (-np.inf, np.inf)
+    between = seeds_interval(differences, draw=draw, n_resamples=n_resamples, within=every)
+    return SeedsGain(fmean(differences), between)
 
 
 def seeds_interval(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sublingual.analysis.beside import Plain, bounds, brackets
+from sublingual.analysis.beside import Plain, bounds, brackets, gain_columns, gained
 from sublingual.analysis.labels import KINDS, LabelTable, Right
 from sublingual.analysis.paper import (
     PRINTED_LABELS,
@@ -25,6 +25,7 @@ def label_sheet(table: LabelTable) -> Sheet:
     columns = tuple(text for kind in KINDS for text in (kind, f"{kind}, label alone", f"{kind}, printed"))
     n = len(table.rows)
     hidden = table.count("unseen") + table.count("rare")
+    has_gains = any(own.gain is not None for found in table.systems.values() for own in found.values())
     share = f" ({100 * hidden / n:.0f} %)" if n else ""
     notes = (
         f"full labels in the test data: {n} (the paper: {PRINTED_LABELS}); unseen in training {table.count('unseen')} "
@@ -32,7 +33,8 @@ def label_sheet(table: LabelTable) -> Sheet:
         f"training: {table.n_training_words} words of {', '.join(dict.fromkeys(f.name for f in table.training))}; rare: "
         "less than 0.1 % of them",
         "per cent of the words of these labels with the right head and full label ± sd over seeds [95 %] (labels/languages "
-        "on which any was right)",
+        "on which any was right)"
+        + ("; then minus the full system of the same loop, over the same seeds [95 %]" if has_gains else ""),
     )
     return Sheet(("system", *columns), tuple(rows), notes)
 
@@ -66,6 +68,7 @@ def label_rows(table: LabelTable) -> list[Plain]:
             **_plain(found[kind]),
             "labels": found[kind].labels,
             "languages": found[kind].languages,
+            **gain_columns("percent", found[kind].gain),
             "printed": printed,
         }
         for system, found in table.systems.items()
@@ -105,7 +108,8 @@ def _plain(found: Right) -> Plain:
 def _right(found: Right) -> tuple[str, str]:
     if found.percent is None:
         return "-", "-"
-    whole = f"{number(found.percent)} %{_spread(found, digits=2)} ({found.labels}/{found.languages})"
+    spread, gain = _spread(found, digits=2), gained(found.gain, digits=2)
+    whole = f"{number(found.percent)} %{spread} ({found.labels}/{found.languages}){gain}"
     return whole, f"{number(found.percent_label)} %"
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from statistics import stdev
 
 import numpy as np
@@ -15,8 +15,8 @@ import numpy as np
 from sublingual.analysis.cells import cells_of, compared_treebanks
 from sublingual.analysis.details import TrainingFile
 from sublingual.analysis.facts import Facts
-from sublingual.analysis.intervals import Interval, seeds_interval
-from sublingual.analysis.records import Run, by_system
+from sublingual.analysis.intervals import Interval, SeedsGain, seeds_gain, seeds_interval
+from sublingual.analysis.records import Run, by_system, full_of
 from sublingual.analysis.statistics import Draw
 from sublingual.errors import DataError, LanguageError
 from sublingual.languages import resolve
@@ -33,7 +33,7 @@ class Right:
 
     gold: their words; label: of these with the right full label; both: with the right head too. labels, languages: on how
     many of them any word is right in both. percent, sd, interval: of `both`, over all words, and over the training runs (over
-    the supports of a single one).
+    the supports of a single one). shares: by seed; gain: over the full system of its own loop.
     """
 
     gold: int
@@ -43,6 +43,8 @@ class Right:
     languages: int
     sd: float | None
     interval: Interval | None
+    shares: Mapping[object, float] = field(default_factory=dict)
+    gain: SeedsGain | None = None
 
     @property
     def percent(self) -> float | None:
@@ -104,7 +106,14 @@ def label_table(
         name: {kind: _right(of_system, [label for label, its in kinds.items() if its == kind], draw) for kind in KINDS}
         for name, of_system in own.items()
     }
-    return LabelTable(rows, systems, total, training)
+    gains = {
+        name: {
+            kind: replace(own, gain=draw.gain(own, systems.get(full_of(name), {}).get(kind)))
+            for kind, own in each.items()
+        }
+        for name, each in systems.items()
+    }
+    return LabelTable(rows, gains, total, training)
 
 
 def training_files(runs: Sequence[Run]) -> tuple[TrainingFile, ...]:
@@ -196,9 +205,10 @@ def _right(runs: Sequence[Run], labels: Sequence[str], draw: _Intervals) -> Righ
             if counts[3]:
                 labels_right.add(label)
                 languages.add(_language(run.treebank))
-    shares = [100 * right / n for n, right in by_seed.values() if n]
-    sd = stdev(shares) if len(shares) > 1 else None
-    return Right(gold, label_right, both, len(labels_right), len(languages), sd, draw(shares))
+    shares = {seed: 100 * right / n for seed, (n, right) in by_seed.items() if n}
+    sd = stdev(shares.values()) if len(shares) > 1 else None
+    found = len(labels_right), len(languages)
+    return Right(gold, label_right, both, *found, sd, draw([*shares.values()]), shares)
 
 
 @dataclass(frozen=True)
@@ -210,3 +220,9 @@ class _Intervals:
 
     def __call__(self, shares: Sequence[float]) -> Interval | None:
         return seeds_interval(shares, draw=self.draw, n_resamples=self.n_resamples)
+
+    def gain(self, own: Right, full: Right | None) -> SeedsGain | None:
+        """By how much it is above the full system, which has none over itself."""
+        if full is None or full is own:
+            return None
+        return seeds_gain(own.shares, full.shares, draw=self.draw, n_resamples=self.n_resamples)

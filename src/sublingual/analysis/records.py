@@ -120,6 +120,11 @@ def placed(runs: Sequence[Run]) -> Run | None:
     return min(said, key=lambda run: (PLAIN_METHODS.index(run.method), run.code), default=None)
 
 
+def full_of(system: str) -> str:
+    """Returns the name of the full system of a system's own loop, which the paper compares it with."""
+    return f"{system.partition('-')[0]}-full"
+
+
 def own_name(system: str) -> str:
     """Returns the name of a system's tests in its own subnetworks where they stand beside those of other languages."""
     return f"{system} (own)"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from sublingual.analysis.ablations import Ablation, Mean
-from sublingual.analysis.beside import Plain, bounds, brackets
+from sublingual.analysis.beside import Plain, bounds, brackets, gain_columns, gained
 from sublingual.analysis.conflicts import ConflictRow
 from sublingual.analysis.intervals import Resampled
 from sublingual.analysis.own import OwnTable
@@ -114,9 +114,11 @@ def conflict_sheet(rows: Sequence[ConflictRow]) -> Sheet:
             (
                 row.system,
                 str(len(row.seeds)),
-                f"{row.conflicts:.1f} %{_sd(row.conflicts_sd, 1)}{brackets(row.conflicts_interval)}",
+                f"{row.conflicts:.1f} %{_sd(row.conflicts_sd, 1)}{brackets(row.conflicts_interval)}"
+                + gained(row.conflicts_gain, digits=1),
                 "-" if printed is None else f"{printed[0]} %",
-                f"{row.cosine:.3f}{_sd(row.cosine_sd, 3)}{brackets(row.cosine_interval, digits=3)}",
+                f"{row.cosine:.3f}{_sd(row.cosine_sd, 3)}{brackets(row.cosine_interval, digits=3)}"
+                + gained(row.cosine_gain, digits=3),
                 "-" if printed is None else f"{printed[1]:.2f}",
                 "-" if row.coupling is None else number(row.coupling.r, sign=True),
                 "-" if row.coupling is None else number(row.coupling.p_value, digits=4),
@@ -124,7 +126,8 @@ def conflict_sheet(rows: Sequence[ConflictRow]) -> Sheet:
             )
         )
     notes = (
-        "conflicts: pairs of languages whose gradients have a cosine below 0, in the last steps of stage 2; ± sd over seeds",
+        "conflicts: pairs of languages whose gradients have a cosine below 0, in the last steps of stage 2; ± sd over seeds; "
+        "in parentheses: minus the full runs of the same seeds [95 %]",
         "r: over steps, fewer conflicts and higher cosine than the full run of the same seed, mean over seeds; p: steps in "
         "random order. Both are made of the same cosines, so that some r is certain (docs/protocol.md 2.31)",
     )
@@ -141,9 +144,11 @@ def conflict_rows(rows: Sequence[ConflictRow]) -> list[Plain]:
             "conflicts": row.conflicts,
             "conflicts_sd": row.conflicts_sd,
             **bounds("conflicts", row.conflicts_interval),
+            **gain_columns("conflicts", row.conflicts_gain),
             "cosine": row.cosine,
             "cosine_sd": row.cosine_sd,
             **bounds("cosine", row.cosine_interval),
+            **gain_columns("cosine", row.cosine_gain),
             "r": None if row.coupling is None else row.coupling.r,
             "p_value": None if row.coupling is None else row.coupling.p_value,
         }

@@ -19,7 +19,7 @@ from sublingual.analysis.cells import (
     notes_on,
     sd_over_seeds,
 )
-from sublingual.analysis.records import Run, by_system, placed, refuse_unknown
+from sublingual.analysis.records import Run, by_system, full_of, placed, refuse_unknown
 from sublingual.comparison import ROUNDING
 from sublingual.errors import ConfigError
 
@@ -28,8 +28,6 @@ OWN_FULL = "full"
 
 FEW_SENTENCES = 60
 """A treebank that keeps fewer for scoring says little; an average leaves them out."""
-
-_FULL = "-full"
 
 
 @dataclass(frozen=True)
@@ -176,7 +174,7 @@ def bases_of(systems: Iterable[str], base: str) -> dict[str, str]:
     if base != OWN_FULL:
         refuse_unknown(base, systems, kind="system")
         return {system: base for system in systems if system != base}
-    own = {system: system.partition("-")[0] + _FULL for system in systems if not system.endswith(_FULL)}
+    own = {system: full for system in systems if (full := full_of(system)) != system}
     found = {system: full for system, full in own.items() if full in systems}
     if not found:
         raise ConfigError(f"base 'full': no system has a full one of its loop; there are: {', '.join(systems)}")
