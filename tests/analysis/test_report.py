@@ -118,6 +118,7 @@ def test_all_parts_are_there(text: str) -> None:
         "Settings and versions",
     ):
         assert f"<h2>{title}</h2>" in text
+    assert "<caption>What the gains go with</caption>" in text
     assert "Not here:" not in text
     assert text.count("<svg") == 6
     assert "python 3.11, sublingual 0.1.0" in text

@@ -187,6 +187,18 @@ def test_the_paper_s_rows_give_its_wins_and_name_its_misprints(run: Run) -> None
     assert "printed otherwise" not in run("table", "--paper", "--treebank", "UD_Welsh-CCG").err
 
 
+def test_the_paper_s_gains_beside_themselves_have_equal_slopes(run: Run) -> None:
+    ran = run("table", "--paper", "--by", "paper-factor", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(ran.out)))
+    assert [(row["system"], row["factor"]) for row in rows[:3]] == [
+        ("nonep-static", "similarity"),
+        ("nonep-static", "pretraining"),
+        ("nonep-dynamic", "similarity"),
+    ]
+    assert all(row[key] == row[f"printed_{key}"] for row in rows for key in ("r", "slope", "slope_low", "slope_high"))
+    assert "95 %: Student's t over treebanks" in ran.err
+
+
 def test_what_cannot_be_done_is_refused(run: Run, records: Path) -> None:
     ran = run("table")
     assert (ran.code, ran.last) == (2, "sublingual: name files of records, or give --paper")

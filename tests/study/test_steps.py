@@ -254,6 +254,6 @@ def test_tables_and_figures_are_of_what_there_is() -> None:
     smoke, small = by_name("smoke"), by_name("small")
     assert "figure-masks" in smoke
     assert "figure-changes" in smoke
-    assert not {"figure-factors", "table-paper", "figure-curve"} & set(smoke)
+    assert not {"figure-factors", "table-paper", "table-paper-factor", "figure-curve"} & set(smoke)
     assert any("udify" in path for path in small["table-treebank"].inputs)
-    assert {"figure-factors", "table-paper", "figure-curve", "figure-masks"} <= set(small)
+    assert {"figure-factors", "table-paper", "table-paper-factor", "figure-curve", "figure-masks"} <= set(small)

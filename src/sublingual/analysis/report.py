@@ -212,12 +212,16 @@ def _control(places: Places, row: Sequence[str], column: str) -> str:
 def _paper(results: Results, main: Results, places: Places) -> Section | None:
     if not main.runs or all(run.support_seed is None for run in main.runs):
         return None
-    try:
-        found = main.replicated
-    except SublingualError as fault:
-        return Section("paper", "Beside the paper", absent=(str(fault),))
-    sheet = _linked(replication.replication_sheet(found), lambda row, _: places.system(row[0]))
-    return Section("paper", "Beside the paper", (), (("Ours and the printed rows", sheet),))
+    sheets, absent = [], []
+    for caption, make in (
+        ("Ours and the printed rows", lambda: replication.replication_sheet(main.replicated)),
+        ("What the gains go with", lambda: replication.replicated_factor_sheet(main.replicated_factors)),
+    ):
+        try:
+            sheets.append((caption, _linked(make(), lambda row, _: places.system(row[0]))))
+        except SublingualError as fault:
+            absent.append(str(fault))
+    return Section("paper", "Beside the paper", (), tuple(sheets), absent=tuple(dict.fromkeys(absent)))
 
 
 def _data(results: Results, main: Results, places: Places) -> Section:

@@ -20,9 +20,9 @@ from sublingual.analysis.intervals import Resampled, resampled
 from sublingual.analysis.labels import LabelTable, label_table, training_files
 from sublingual.analysis.material import Material
 from sublingual.analysis.own import OwnTable, own_table
-from sublingual.analysis.paper import Baselines, baselines
+from sublingual.analysis.paper import ENCODER, Baselines, baselines
 from sublingual.analysis.records import Run, by_system, refuse_unknown
-from sublingual.analysis.replication import Replicated, replicated
+from sublingual.analysis.replication import Replicated, ReplicatedFactor, replicated, replicated_factors
 from sublingual.analysis.statistics import Paired, compare_systems
 from sublingual.analysis.tables import OWN_FULL, SystemTable, TreebankTable, bases_of, system_table, treebank_table
 from sublingual.data.catalogue import stage2_treebanks
@@ -125,7 +125,7 @@ class Results:
     def encoder(self) -> str:
         """The name of the encoder of the runs; the paper's for the paper's rows."""
         named = {run.details.parser.encoder for run in self.runs if run.details.parser is not None}
-        return " and ".join(sorted(named)) or "bert-base-multilingual-cased"
+        return " and ".join(sorted(named)) or ENCODER
 
     @cached_property
     def training(self) -> tuple[str, ...]:
@@ -139,9 +139,16 @@ class Results:
 
     @cached_property
     def replicated(self) -> tuple[Replicated, ...]:
+        return replicated(self._over_full.treebanks, self._over_full.beside)
+
+    @cached_property
+    def replicated_factors(self) -> tuple[ReplicatedFactor, ...]:
+        return replicated_factors(self._over_full.treebanks, self.factors, self.material.facts)
+
+    @cached_property
+    def _over_full(self) -> Results:
         """Against the full system of each loop, as the paper prints gains, whatever the base of other tables is."""
-        own = self if self.base == OWN_FULL else replace(self, base=OWN_FULL)._of(self.runs)
-        return replicated(own.treebanks, own.beside)
+        return self if self.base == OWN_FULL else replace(self, base=OWN_FULL)._of(self.runs)
 
     @cached_property
     def guidance(self) -> Guidance | None:

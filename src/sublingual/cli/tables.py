@@ -20,7 +20,12 @@ from sublingual.analysis.material import Material, read_material
 from sublingual.analysis.paper import misprints, paper_runs
 from sublingual.analysis.records import selected
 from sublingual.analysis.rendering import RENDERERS, Sheet, as_csv
-from sublingual.analysis.replication import replication_rows, replication_sheet
+from sublingual.analysis.replication import (
+    replicated_factor_rows,
+    replicated_factor_sheet,
+    replication_rows,
+    replication_sheet,
+)
 from sublingual.analysis.results import Results
 from sublingual.analysis.stage2_sheets import (
     ablation_rows,
@@ -51,6 +56,7 @@ class By(StrEnum):
     ablation = "ablation"
     factor = "factor"
     paper = "paper"
+    paper_factor = "paper-factor"
     data = "data"
     training = "training"
 
@@ -86,7 +92,7 @@ def tables(
         typer.Option(
             "--by",
             help="system (Table 1), treebank (2), label and label-list (3), language (4), conflict (5), ablation, factor, "
-            "paper (ours beside the printed rows), data (section 3), training (6).",
+            "paper and paper-factor (ours beside the printed rows), data (section 3), training (6).",
         ),
     ] = By.system,
     form: Annotated[
@@ -203,6 +209,11 @@ def _paper(results: Results) -> Made:
     return replication_sheet(results.replicated), replication_rows(results.replicated), {}
 
 
+def _paper_factor(results: Results) -> Made:
+    found = results.replicated_factors
+    return replicated_factor_sheet(found), replicated_factor_rows(found), {}
+
+
 def _data(results: Results) -> Made:
     return data_sheet(results.material.facts), data_rows(results.material.facts), {}
 
@@ -222,6 +233,7 @@ _MAKERS: Mapping[By, Callable[[Results], Made]] = {
     By.ablation: _ablation,
     By.factor: _factor,
     By.paper: _paper,
+    By.paper_factor: _paper_factor,
     By.data: _data,
     By.training: _training,
 }
@@ -245,6 +257,7 @@ _LACKING: Mapping[By, Callable[[Material], str | None]] = {
     By.ablation: _needs_tests,
     By.factor: _needs_runs,
     By.paper: _needs_runs,
+    By.paper_factor: _needs_runs,
     By.data: lambda m: None if m.facts else "no facts of treebanks (`sublingual data facts FILE`)",
     By.training: _needs_tests,
 }

@@ -21,6 +21,7 @@ TABLES = {
     "ablation": ("all", "own"),
     "factor": ("main", "facts"),
     "paper": ("paper", "facts"),
+    "paper-factor": ("paper", "facts"),
     "data": ("facts",),
     "training": ("main", "facts"),
 }
