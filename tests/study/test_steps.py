@@ -249,6 +249,12 @@ def test_what_cannot_be_planned_is_refused(words: tuple[str, ...], error: type[E
         steps(study("smoke", words=words), ud=embedded_folder())
 
 
+def test_facts_are_of_the_validation_treebanks_too_where_something_is_chosen_on_them() -> None:
+    assert "UD_Czech-Demo" in by_name("smoke")["facts"].command
+    assert {"UD_Bulgarian-BTB", "UD_Telugu-MTG"} <= set(by_name("paper")["facts"].command)
+    assert "UD_Bulgarian-BTB" not in by_name("small")["facts"].command
+
+
 def test_tables_and_figures_are_of_what_there_is() -> None:
     """A figure of controls needs controls, a correlation four treebanks, the paper's rows treebanks of the paper."""
     smoke, small = by_name("smoke"), by_name("small")

@@ -232,7 +232,8 @@ def _data(results: Results, main: Results, places: Places) -> Section:
         sheets.append(("Treebanks (section 3)", _linked(sheet, lambda _row, _column: "#files")))
     else:
         absent.append("no facts of treebanks: write them with `sublingual data facts FILE`, and name that file too")
-    training = data_sheets.training_sheet(training_files([*results.runs, *results.material.own]))
+    files = training_files([*results.runs, *results.material.own])
+    training = data_sheets.training_sheet(files, results.material.facts)
     counted = ("sentences", "words")
     used = _linked(training, lambda row, column: "#records" if row[3] != "-" and column in counted else "")
     sheets.append(("What the parsers were trained on, beside Table 6", used))

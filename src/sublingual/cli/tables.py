@@ -220,7 +220,7 @@ def _data(results: Results) -> Made:
 
 def _training(results: Results) -> Made:
     used = training_files([*results.runs, *results.material.own])
-    return training_sheet(used), training_rows(used), {}
+    return training_sheet(used, results.material.facts), training_rows(used, results.material.facts), {}
 
 
 _MAKERS: Mapping[By, Callable[[Results], Made]] = {

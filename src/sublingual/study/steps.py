@@ -324,9 +324,10 @@ class _Graph:
         )
 
     def facts(self) -> Step:
-        """What tables and the page say of the treebanks."""
+        """What tables and the page say of the treebanks: those to validate on are there where something is chosen on them."""
         c = self.study
-        banks = tuple(dict.fromkeys((*c.stage1.treebanks, *c.training_treebanks(), *c.test_treebanks())))
+        validation = c.validation_treebanks() if c.choices else ()
+        banks = tuple(dict.fromkeys((*c.stage1.treebanks, *c.training_treebanks(), *validation, *c.test_treebanks())))
         return Step(
             "facts",
             "facts",
