@@ -199,6 +199,31 @@ def test_the_paper_s_gains_beside_themselves_have_equal_slopes(run: Run) -> None
     assert "95 %: Student's t over treebanks" in ran.err
 
 
+def test_the_points_of_a_grid_are_a_table_and_no_tests(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "choices" / "nonep"
+    folder.mkdir(parents=True)
+    for i, rate in enumerate((1e-4, 5e-5)):
+        record = json.loads(line("nonep-full", "UD_Welsh-CCG", 0, 40.0 + i))
+        stage2 = {"outer": {"encoder_rate": rate, "classifier_rate": 1e-3}}
+        record["parser"] = {"encoder": "tiny", "settings": {"stage2": stage2}}
+        (folder / f"{i}.jsonl").write_text(json.dumps(record) + "\n", encoding="utf-8")
+    files = sorted(folder.iterdir())
+    ran = run("table", *files, "--by", "choice", "--base", "full")
+    assert [row[:6] for row in cells(ran.out)] == [
+        ["choice", "point", "loop", "encoder rate", "classifier rate", "LAS"],
+        ["nonep", "0", "outer", "0.0001", "0.001", "40.00"],
+        ["nonep", "1", "outer", "5e-05", "0.001", "41.00"],
+    ]
+    assert [row[-1] for row in cells(ran.out)] == ["chosen", "", "chosen"]
+    assert "nonep: UD_Welsh-CCG" in ran.err
+    assert json.loads(run("table", *files, "--by", "choice", "--json").out)["rows"][1]["is_chosen"]
+    ran = run("table", *files)
+    said = (
+        "--by system: no records of `fewshot` or `test` in these files; those in choices/NAME are of a choice of rates"
+    )
+    assert (ran.code, said in ran.last) == (2, True)
+
+
 def test_what_cannot_be_done_is_refused(run: Run, records: Path) -> None:
     ran = run("table")
     assert (ran.code, ran.last) == (2, "sublingual: name files of records, or give --paper")
@@ -206,6 +231,8 @@ def test_what_cannot_be_done_is_refused(run: Run, records: Path) -> None:
     assert ran.last.startswith("sublingual: --paper: its rows are the records; name files of `data facts` alone")
     ran = run("table", records, "--by", "conflict")
     assert ran.last == "sublingual: --by conflict: no conflicts.json (`joint` or `meta` with --conflicts)"
+    ran = run("table", records, "--by", "choice")
+    assert ran.last.startswith("sublingual: --by choice: no records in a folder choices/NAME")
     ran = run("table", records, "--json", "--format", "md")
     assert (ran.code, ran.last) == (2, "sublingual: --json and --format md: give one of them")
     records.write_text(records.read_text(encoding="utf-8") + '{"system": "no', encoding="utf-8")

@@ -131,6 +131,16 @@ def test_the_longest_name_of_a_choice_wins() -> None:
     assert "choices/meta.json" in found["point-meta-full-3"].inputs
 
 
+def test_the_scores_of_the_grids_are_a_table_and_in_the_report_and_no_other() -> None:
+    found = by_name("smoke")
+    points = ("choices/nonep/0.jsonl", "choices/nonep/1.jsonl")
+    assert found["table-choice"].inputs == points
+    assert set(points) <= set(found["report"].inputs)
+    assert not set(points) & {path for name in ("table-system", "table-ablation") for path in found[name].inputs}
+    assert "table-choice" not in by_name("small")
+    assert len(by_name("paper")["table-choice"].inputs) == 6 * 9
+
+
 def test_points_differ_in_their_rates_alone() -> None:
     found = by_name("smoke")
     a, b = (found[f"point-nonep-{i}"].command for i in (0, 1))

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from sublingual.analysis import data_sheets, factor_sheets, label_sheets, replication, stage2_sheets
 from sublingual.analysis.ablations import TEST
+from sublingual.analysis.choice_sheets import choice_sheet
 from sublingual.analysis.factors import gaining
 from sublingual.analysis.figures import KINDS
 from sublingual.analysis.guidance_sheets import judged_sheet, rules_sheet
@@ -240,6 +241,14 @@ def _data(results: Results, main: Results, places: Places) -> Section:
     return Section("data", "Data and licences", (), tuple(sheets), (), tuple(absent))
 
 
+def _choices(results: Results, main: Results, places: Places) -> Section | None:
+    if not results.material.choices:
+        return None
+    sheet = _linked(choice_sheet(results.choices), lambda _row, _column: "#files")
+    lead = ("Tested on the validation treebanks; none of these tests is in another table.",)
+    return Section("choices", "Choice of rates (appendix A)", lead, (("Points of the grids", sheet),))
+
+
 _SECTIONS: tuple[Callable[[Results, Results, Places], Section | None], ...] = (
     _systems,
     _treebanks,
@@ -250,6 +259,7 @@ _SECTIONS: tuple[Callable[[Results, Results, Places], Section | None], ...] = (
     _conflicts,
     _ablations,
     _paper,
+    _choices,
     _data,
 )
 

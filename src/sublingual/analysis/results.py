@@ -13,6 +13,7 @@ from sublingual.analysis.ablations import CONTROLS, Ablation, ablations
 from sublingual.analysis.baselines import is_baseline
 from sublingual.analysis.beside import Beside
 from sublingual.analysis.cells import cells_of
+from sublingual.analysis.choices import PointRow, choice_table
 from sublingual.analysis.conflicts import ConflictRow, conflict_table
 from sublingual.analysis.factors import Factor, factors
 from sublingual.analysis.guidance import Guidance, guidance
@@ -155,6 +156,10 @@ class Results:
         """Which system for which language, from the main systems alone; None for too few languages."""
         generator = self._generator(7)
         return guidance(self.subject.treebanks, self.factors, generator=generator, n_resamples=self.n_resamples)
+
+    @cached_property
+    def choices(self) -> tuple[PointRow, ...]:
+        return choice_table(self.material.choices, generator=self._generator(8), n_resamples=self.n_resamples)
 
     def _generator(self, number: int) -> np.random.Generator:
         """Random numbers of a table's own: what it says does not depend on which others were asked for."""

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from sublingual.analysis.beside import Plain
+from sublingual.analysis.choice_sheets import choice_rows, choice_sheet
 from sublingual.analysis.data_sheets import data_rows, data_sheet, training_rows, training_sheet
 from sublingual.analysis.factor_sheets import factor_rows, factor_sheet
 from sublingual.analysis.label_sheets import label_list, label_rows, label_sheet
@@ -59,6 +60,7 @@ class By(StrEnum):
     paper_factor = "paper-factor"
     data = "data"
     training = "training"
+    choice = "choice"
 
 
 class Format(StrEnum):
@@ -92,7 +94,8 @@ def tables(
         typer.Option(
             "--by",
             help="system (Table 1), treebank (2), label and label-list (3), language (4), conflict (5), ablation, factor, "
-            "paper and paper-factor (ours beside the printed rows), data (section 3), training (6).",
+            "paper and paper-factor (ours beside the printed rows), data (section 3), training (6), "
+            "choice (of rates, by files in choices/NAME).",
         ),
     ] = By.system,
     form: Annotated[
@@ -121,11 +124,13 @@ def tables(
     material = _selected(material, systems=systems or (), treebanks=treebanks or ())
     results = Results(material, base, seed=seed, n_resamples=resamples)
     if (fault := _LACKING[by](material)) is not None:
-        raise ConfigError(f"--by {by}: {fault}")
+        but = "; those in choices/NAME are of a choice of rates: --by choice" if material.choices else ""
+        raise ConfigError(f"--by {by}: {fault}{but}")
     sheet, rows, more = _MAKERS[by](results)
     if paper and not systems and not treebanks and by in (By.system, By.treebank):
         sheet = replace(sheet, notes=(*sheet.notes, *_on_print(material)))
-    if has_embedded(run.treebank for run in [*material.runs, *material.own]):
+    chosen_on = (treebank for points in material.choices.values() for treebank in points[0].treebanks)
+    if has_embedded([*(run.treebank for run in [*material.runs, *material.own]), *chosen_on]):
         sheet = replace(sheet, notes=(*sheet.notes, WARNING))
     for out in outs or ():
         write_text([_text(sheet, rows, _ENDINGS[out.suffix.lower()])], out)
@@ -223,6 +228,10 @@ def _training(results: Results) -> Made:
     return training_sheet(used, results.material.facts), training_rows(used, results.material.facts), {}
 
 
+def _choice(results: Results) -> Made:
+    return choice_sheet(results.choices), choice_rows(results.choices), {}
+
+
 _MAKERS: Mapping[By, Callable[[Results], Made]] = {
     By.system: _system,
     By.treebank: _treebank,
@@ -236,6 +245,7 @@ _MAKERS: Mapping[By, Callable[[Results], Made]] = {
     By.paper_factor: _paper_factor,
     By.data: _data,
     By.training: _training,
+    By.choice: _choice,
 }
 
 
@@ -260,6 +270,7 @@ _LACKING: Mapping[By, Callable[[Material], str | None]] = {
     By.paper_factor: _needs_runs,
     By.data: lambda m: None if m.facts else "no facts of treebanks (`sublingual data facts FILE`)",
     By.training: _needs_tests,
+    By.choice: lambda m: None if m.choices else "no records in a folder choices/NAME, where a study tries rates",
 }
 """What a table needs and the material has not, as text."""
 
