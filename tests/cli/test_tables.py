@@ -64,9 +64,9 @@ def test_a_line_a_system_with_what_must_be_said_on_stderr(run: Run, records: Pat
     assert 0 <= low < 46.5 < high <= 100  # two supports a treebank
     assert [*rows[:1], rows[1], [*rows[2][:2], *rows[2][3:]], rows[3]] == [
         ["system", "LAS", "95 % of LAS", "sd", "sd in a treebank", "zero-shot", "best", "runs", "CPU-hours"],
-        ["nonep-full", "46.50", "2.12", "2.12", "30.00", "0 (0 %)", "4", "2.00"],
-        ["nonep-static", "48.50", "2.83", "2.83", "30.00", "2 (100 %)", "4", "2.00"],
-        ["meta-full", "-", "-", "-", "-", "30.00", "-", "4", "2.00"],
+        ["nonep-full", "46.50", "2.12", "2.12", "30.00 ± 0.00", "0 (0 %)", "4", "2.00"],
+        ["nonep-static", "48.50", "2.83", "2.83", "30.00 ± 0.00", "2 (100 %)", "4", "2.00"],
+        ["meta-full", "-", "-", "-", "-", "30.00 ± 0.00", "-", "4", "2.00"],
     ]
     assert "-: meta-full is not reported as adapted, its steps did not lower the support loss" in ran.err
     assert "one training run of nonep-full" in ran.err
@@ -121,7 +121,7 @@ def test_each_form_has_the_same_rows(run: Run, records: Path) -> None:
     markdown, latex, tsv = (run("table", records, "--format", form) for form in ("md", "latex", "tsv"))
     own = next(row for row in cells(tsv.out) if row[0] == "nonep-static")
     assert f"| {' | '.join(own)} |" in markdown.out
-    assert " & ".join(own).replace("%", r"\%") + r" \\" in latex.out
+    assert " & ".join(own).replace("%", r"\%").replace("±", r"$\pm$") + r" \\" in latex.out
     assert "\t".join(own) in tsv.out
     for ran in (markdown, latex, tsv):
         assert "one training run of" in ran.out
