@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from sublingual.analysis.factor_sheets import factor_rows, factor_sheet
-from sublingual.analysis.factors import correlation, factors, gains, go_together, similarity_and_gain
+from sublingual.analysis.factors import correlation, factors, gains, go_together, similarity_and_gain, slope
 from sublingual.analysis.facts import Facts
 from sublingual.analysis.paper import SYSTEMS, paper_runs
 from sublingual.analysis.records import Run
@@ -29,6 +29,20 @@ def test_r_and_its_interval_are_scipy_s() -> None:
     assert found.n == 30
 
 
+@pytest.mark.parametrize(("n", "within"), [(4, 0.04), (5, 0.01), (30, 1e-4)])
+def test_a_slope_and_its_interval_are_scipy_s(n: int, within: float) -> None:
+    """But for our quantile of Student's t, which is an expansion."""
+    generator = np.random.default_rng(n)
+    x = generator.normal(3, 2, size=n)
+    y = 0.4 * x + generator.normal(size=n)
+    found, expected = slope(x.tolist(), y.tolist()), stats.linregress(x, y)
+    half = stats.t.ppf(0.975, n - 2) * expected.stderr
+    assert found.slope == pytest.approx(expected.slope)
+    assert found.slope == pytest.approx(np.polyfit(x, y, 1)[0])
+    assert (found.low + found.high) / 2 == pytest.approx(expected.slope)
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=within)
+
+
 def test_a_straight_line_has_r_of_one() -> None:
     found = correlation([1.0, 2.0, 3.0, 4.0], [8.0, 6.0, 4.0, 2.0])
     assert (found.r, found.low, found.high) == pytest.approx((-1, -1, -1))
@@ -37,6 +51,7 @@ def test_a_straight_line_has_r_of_one() -> None:
 @pytest.mark.parametrize(("x", "y"), [([1.0, 2.0, 3.0], [1.0, 2.0, 4.0]), ([1.0] * 5, [1.0, 2.0, 3.0, 4.0, 5.0])])
 def test_too_few_points_or_none_that_vary_have_no_correlation(x: list[float], y: list[float]) -> None:
     assert correlation(x, y) is None
+    assert slope(x, y) is None
 
 
 @pytest.mark.parametrize(

@@ -91,8 +91,20 @@ def test_the_data_table_has_a_line_a_treebank(study: list[Path]) -> None:
         "news",
     )
     assert sheet.notes[0].startswith("test treebanks: 10 of 1 languages (the paper: 86 of 74)")
+    assert "part: what the paper uses the treebank for; other: it does not" in sheet.notes
     row = next(row for row in data_rows(material.facts) if row["treebank"] == "UD_Wolof-WTB")
     assert (row["split"], row["words"], row["pieces_per_word"], row["genres"]) == ("test", 100, 1.5, "fiction news web")
+
+
+def test_validation_treebanks_have_a_line_and_do_not_count_as_tests() -> None:
+    names = {"UD_Telugu-MTG": "te", "UD_Faroese-OFT": "fo", "UD_Arabic-Mix": "ar"}
+    sheet = data_sheet({name: facts_of(made(name, code, "news"), "f:1") for name, code in names.items()})
+    assert [row[:2] for row in sheet.rows] == [
+        ("UD_Telugu-MTG", "validation"),
+        ("UD_Faroese-OFT", "test"),
+        ("UD_Arabic-Mix", "other"),
+    ]
+    assert sheet.notes[0].startswith("test treebanks: 1 of 1 languages")
 
 
 def test_what_was_used_stands_beside_table_6() -> None:
@@ -100,11 +112,19 @@ def test_what_was_used_stands_beside_table_6() -> None:
         TrainingFile("ar_mix-ud-train.conllu", "train", "a" * 64, 786, 30_000, "CC BY-NC-SA 4.0", "UD_Arabic-Mix"),
         TrainingFile("own.conllu", "train", "b" * 64, 12, 90),
     ]
-    lines = {row[0]: row for row in training_sheet(used).rows}
-    assert lines["ar"] == ("ar", "UD_Arabic-PADT", "6075", "UD_Arabic-Mix", "786", "30000", "CC BY-NC-SA 4.0")
-    assert lines["hi"][3:5] == ("-", "-")
-    assert lines["own.conllu"] == ("own.conllu", "-", "-", "own.conllu", "12", "90", "unknown")
-    assert [row["sentences"] for row in training_rows(used)] == [786, 12]
+    known = {"UD_Arabic-Mix": facts_of(made("UD_Arabic-Mix", "ar"), "f:1")}  # a test file of ten sentences, no dev file
+    lines = {row[0]: row for row in training_sheet(used, known).rows}
+    printed = ("ar", "UD_Arabic-PADT", "6075 / 909 / 680", "UD_Arabic-Mix")
+    assert lines["ar"] == (*printed, "786 / - / 10", "30000", "CC BY-NC-SA 4.0")
+    assert lines["hi"][2:5] == ("13304 / 1659 / 1684", "-", "-")
+    assert lines["own.conllu"] == ("own.conllu", "-", "-", "own.conllu", "12 / - / -", "90", "unknown")
+    rows = training_rows(used, known)
+    assert [(row["sentences"], row["dev_sentences"], row["test_sentences"]) for row in rows] == [
+        (786, None, 10),
+        (12, None, None),
+    ]
+    assert [row["printed_dev"] for row in rows] == [909, None]
+    assert {row[0]: row for row in training_sheet(used).rows}["ar"][4] == "786 / - / -"
 
 
 def test_facts_that_lack_something_are_refused() -> None:

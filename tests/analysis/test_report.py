@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="the report needs the extra `analysis`")
 
+from sublingual.analysis.choices import Point
 from sublingual.analysis.material import Material, read_material
 from sublingual.analysis.paper import paper_runs
 from sublingual.analysis.records import Run
@@ -118,6 +119,7 @@ def test_all_parts_are_there(text: str) -> None:
         "Settings and versions",
     ):
         assert f"<h2>{title}</h2>" in text
+    assert "<caption>What the gains go with</caption>" in text
     assert "Not here:" not in text
     assert text.count("<svg") == 6
     assert "python 3.11, sublingual 0.1.0" in text
@@ -256,6 +258,20 @@ def test_what_the_material_lacks_is_said_in_its_place(run_of: MakeRun, tmp_path:
     ):
         assert reason in text
     assert Page(report(Results(Material(), "full"), out=tmp_path / "r.html")).links
+
+
+def test_the_choice_of_rates_stands_apart_from_the_tests(run_of: MakeRun, tmp_path: Path) -> None:
+    run = run_of("nonep-full", "UD_Telugu-MTG", 50.0)
+    outer = {"encoder_rate": 5e-5, "classifier_rate": 1e-3}
+    file = tmp_path / "choices" / "nonep" / "0.jsonl"
+    point = Point(file, (run,), {"outer": outer}, {}, 50.0, ("UD_Telugu-MTG",), True)
+    material = Material(choices={"nonep": (point,)}, files={str(file): "a point of the choice of rates nonep"})
+    text = report(Results(material, "full", n_resamples=20), out=tmp_path / "r.html")
+    assert "<h2>Choice of rates (appendix A)</h2>" in text
+    assert "no records of `sublingual fewshot`" in text
+    row = next(cells for _, cells in Page(text).rows if cells and cells[0][0] == "nonep")
+    assert row[3] == ("5e-05", "#files")
+    assert "choices/nonep/0.jsonl" in Page(text).links
 
 
 def test_names_from_records_cannot_break_the_page(run_of: MakeRun, tmp_path: Path) -> None:

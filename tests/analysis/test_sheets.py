@@ -41,10 +41,12 @@ def test_a_line_a_system(runs: list[Run]) -> None:
     sheet = system_sheet(system_table(runs))
     assert sheet.columns == ("system", "LAS", "sd", "sd in a treebank", "zero-shot", "best", "runs", "CPU-hours")
     assert sheet.rows == (
-        ("nonep-full", "32.00", "2.83", "2.83", "20.00", "0 (0 %)", "8", "4.00"),
-        ("nonep-static", "34.00", "4.24", "4.24", "20.00", "2 (100 %)", "6", "3.00"),
+        ("nonep-full", "32.00", "2.83", "2.83", "20.00 ± 0.00", "0 (0 %)", "8", "4.00"),
+        ("nonep-static", "34.00", "4.24", "4.24", "20.00 ± 0.00", "2 (100 %)", "6", "3.00"),
     )
     assert "CPU-hours: of these tests, without training" in sheet.notes
+    assert "zero-shot ±: its sd over the seeds, of the mean over treebanks; it has no interval" in sheet.notes
+    assert system_rows(system_table(runs))[0]["zero_shot_sd"] == 0
 
 
 def test_comparisons_stand_in_the_line_of_their_system(runs: list[Run]) -> None:
@@ -87,6 +89,7 @@ def test_a_line_a_treebank_and_a_mean_a_group(runs: list[Run]) -> None:
         ("mean of all (2)", "-", "0.90", "", "20.00 → 32.00 ± 2.83", "20.00 → 34.00 ± 4.24 (+2.00)"),
         ("mean by words scored (2)", "-", "", "", "20.00 → 32.00 ± 2.83", "20.00 → 34.00 ± 4.24 (+2.00)"),
     )
+    assert sheet.notes[0] == "zero-shot → adapted; sd and interval are of the adapted score, zero-shot has none here"
     said = "nonep-static against nonep-full: better on 2 treebanks (2 by more than 1 LAS), worse on 0 (0), equal on 0"
     assert sheet.notes[-2] == said  # two treebanks are too few for a correlation
     assert any(note.startswith("-: nonep-static is not reported as adapted") for note in sheet.notes)

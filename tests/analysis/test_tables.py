@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from statistics import stdev
 from typing import Any
 
 import pytest
 
 from sublingual.analysis.records import Run
+from sublingual.analysis.system_sheets import system_sheet
 from sublingual.analysis.tables import bases_of, system_table, treebank_table
 from sublingual.errors import ConfigError
 
@@ -49,6 +51,35 @@ def test_zero_shot_runs_and_hours_stand_beside(two: list[Run]) -> None:
     first, second = system_table(two).rows
     assert (first.zero_shot, second.zero_shot) == (20.0, 25.0)
     assert (first.n_runs, first.cpu_hours, second.cpu_hours) == (4, 1.0, 0.5)
+
+
+def test_zero_shot_has_its_deviation_over_seeds_too(run_of: MakeRun) -> None:
+    """Also of a system that is adapted nowhere; without it where it is not known of all."""
+    runs = [
+        run_of("nonep-full", treebank, 50.0, zero_shot=las + 4.0 * seed, training_seed=seed, support_seed=seed)
+        for treebank, las in (("x", 10.0), ("y", 30.0))
+        for seed in (0, 1, 2)
+    ]
+    (row,) = system_table(runs).rows
+    assert (row.sd, row.zero_shot, row.zero_shot_sd) == (0.0, 24.0, pytest.approx(stdev([20, 24, 28])))
+    failed = [replace(run, system="meta-full", is_adapted=False) for run in runs]
+    assert system_table([*runs, *failed]).rows[1].zero_shot_sd == row.zero_shot_sd
+    unknown = [*runs[:-1], replace(runs[-1], zero_shot=None)]
+    assert system_table(unknown).rows[0].zero_shot_sd is None
+
+
+def test_the_parser_of_stage_1_and_baselines_are_no_competitors_of_two_systems(run_of: MakeRun) -> None:
+    """As in Table 1; with a single system beside them they are."""
+    las = {"nonep-full": (10.0, 50.0), "nonep-static": (12.0, 50.0), "stage1": (90.0, 90.0), "udify": (95.0, 95.0)}
+    runs = [run_of(name, t, x) for name, values in las.items() for t, x in zip(("x", "y"), values, strict=True)]
+    table = system_table(runs)
+    assert [(row.wins, row.ties) for row in table.rows] == [(1, 1), (2, 1), (None, None), (None, None)]
+    assert table.notes[1] == (
+        "best: share of the 2 treebanks among all rows but stage1, udify; a tie counts for each of the systems (there are 1)"
+    )
+    assert [row[5] for row in system_sheet(table).rows] == ["1 (50 %)", "2 (100 %)", "-", "-"]
+    alone = system_table([run for run in runs if run.system in ("nonep-full", "stage1")])
+    assert [row.wins for row in alone.rows] == [0, 2]
 
 
 def test_a_tie_counts_for_each(two: list[Run]) -> None:

@@ -66,9 +66,9 @@ def test_a_line_a_system_with_what_must_be_said_on_stderr(run: Run, records: Pat
     assert 0 <= low < 46.5 < high <= 100  # two supports a treebank
     assert [*rows[:1], rows[1], [*rows[2][:2], *rows[2][3:]], rows[3]] == [
         ["system", "LAS", "95 % of LAS", "sd", "sd in a treebank", "zero-shot", "best", "runs", "CPU-hours"],
-        ["nonep-full", "46.50", "2.12", "2.12", "30.00", "0 (0 %)", "4", "2.00"],
-        ["nonep-static", "48.50", "2.83", "2.83", "30.00", "2 (100 %)", "4", "2.00"],
-        ["meta-full", "-", "-", "-", "-", "30.00", "-", "4", "2.00"],
+        ["nonep-full", "46.50", "2.12", "2.12", "30.00 ± 0.00", "0 (0 %)", "4", "2.00"],
+        ["nonep-static", "48.50", "2.83", "2.83", "30.00 ± 0.00", "2 (100 %)", "4", "2.00"],
+        ["meta-full", "-", "-", "-", "-", "30.00 ± 0.00", "-", "4", "2.00"],
     ]
     assert "-: meta-full is not reported as adapted, its steps did not lower the support loss" in ran.err
     assert "one training run of nonep-full" in ran.err
@@ -123,7 +123,7 @@ def test_each_form_has_the_same_rows(run: Run, records: Path) -> None:
     markdown, latex, tsv = (run("table", records, "--format", form) for form in ("md", "latex", "tsv"))
     own = next(row for row in cells(tsv.out) if row[0] == "nonep-static")
     assert f"| {' | '.join(own)} |" in markdown.out
-    assert " & ".join(own).replace("%", r"\%") + r" \\" in latex.out
+    assert " & ".join(own).replace("%", r"\%").replace("±", r"$\pm$") + r" \\" in latex.out
     assert "\t".join(own) in tsv.out
     for ran in (markdown, latex, tsv):
         assert "one training run of" in ran.out
@@ -221,6 +221,43 @@ def test_the_paper_s_rows_give_its_wins_and_name_its_misprints(run: Run) -> None
     assert "printed otherwise" not in run("table", "--paper", "--treebank", "UD_Welsh-CCG").err
 
 
+def test_the_paper_s_gains_beside_themselves_have_equal_slopes(run: Run) -> None:
+    ran = run("table", "--paper", "--by", "paper-factor", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(ran.out)))
+    assert [(row["system"], row["factor"]) for row in rows[:3]] == [
+        ("nonep-static", "similarity"),
+        ("nonep-static", "pretraining"),
+        ("nonep-dynamic", "similarity"),
+    ]
+    assert all(row[key] == row[f"printed_{key}"] for row in rows for key in ("r", "slope", "slope_low", "slope_high"))
+    assert "95 %: Student's t over treebanks" in ran.err
+
+
+def test_the_points_of_a_grid_are_a_table_and_no_tests(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "choices" / "nonep"
+    folder.mkdir(parents=True)
+    for i, rate in enumerate((1e-4, 5e-5)):
+        record = json.loads(line("nonep-full", "UD_Welsh-CCG", 0, 40.0 + i))
+        stage2 = {"outer": {"encoder_rate": rate, "classifier_rate": 1e-3}}
+        record["parser"] = {"encoder": "tiny", "settings": {"stage2": stage2}}
+        (folder / f"{i}.jsonl").write_text(json.dumps(record) + "\n", encoding="utf-8")
+    files = sorted(folder.iterdir())
+    ran = run("table", *files, "--by", "choice", "--base", "full")
+    assert [row[:6] for row in cells(ran.out)] == [
+        ["choice", "point", "loop", "encoder rate", "classifier rate", "LAS"],
+        ["nonep", "0", "outer", "0.0001", "0.001", "40.00"],
+        ["nonep", "1", "outer", "5e-05", "0.001", "41.00"],
+    ]
+    assert [row[-1] for row in cells(ran.out)] == ["chosen", "", "chosen"]
+    assert "nonep: UD_Welsh-CCG" in ran.err
+    assert json.loads(run("table", *files, "--by", "choice", "--json").out)["rows"][1]["is_chosen"]
+    ran = run("table", *files)
+    said = (
+        "--by system: no records of `fewshot` or `test` in these files; those in choices/NAME are of a choice of rates"
+    )
+    assert (ran.code, said in ran.last) == (2, True)
+
+
 def test_what_cannot_be_done_is_refused(run: Run, records: Path) -> None:
     ran = run("table")
     assert (ran.code, ran.last) == (2, "sublingual: name files of records, or give --paper")
@@ -228,6 +265,8 @@ def test_what_cannot_be_done_is_refused(run: Run, records: Path) -> None:
     assert ran.last.startswith("sublingual: --paper: its rows are the records; name files of `data facts` alone")
     ran = run("table", records, "--by", "conflict")
     assert ran.last == "sublingual: --by conflict: no conflicts.json (`joint` or `meta` with --conflicts)"
+    ran = run("table", records, "--by", "choice")
+    assert ran.last.startswith("sublingual: --by choice: no records in a folder choices/NAME")
     ran = run("table", records, "--json", "--format", "md")
     assert (ran.code, ran.last) == (2, "sublingual: --json and --format md: give one of them")
     records.write_text(records.read_text(encoding="utf-8") + '{"system": "no', encoding="utf-8")

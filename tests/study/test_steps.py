@@ -134,6 +134,16 @@ def test_the_longest_name_of_a_choice_wins() -> None:
     assert "choices/meta.json" in found["point-meta-full-3"].inputs
 
 
+def test_the_scores_of_the_grids_are_a_table_and_in_the_report_and_no_other() -> None:
+    found = by_name("smoke")
+    points = ("choices/nonep/0.jsonl", "choices/nonep/1.jsonl")
+    assert found["table-choice"].inputs == points
+    assert set(points) <= set(found["report"].inputs)
+    assert not set(points) & {path for name in ("table-system", "table-ablation") for path in found[name].inputs}
+    assert "table-choice" not in by_name("small")
+    assert len(by_name("paper")["table-choice"].inputs) == 6 * 9
+
+
 def test_points_differ_in_their_rates_alone() -> None:
     found = by_name("smoke")
     a, b = (found[f"point-nonep-{i}"].command for i in (0, 1))
@@ -250,14 +260,27 @@ def test_what_cannot_be_planned_is_refused(words: tuple[str, ...], error: type[E
         steps(study("smoke", words=words), ud=embedded_folder())
 
 
+def test_facts_are_of_the_validation_treebanks_too_where_something_is_chosen_on_them() -> None:
+    assert "UD_Czech-Demo" in by_name("smoke")["facts"].command
+    assert {"UD_Bulgarian-BTB", "UD_Telugu-MTG"} <= set(by_name("paper")["facts"].command)
+    assert "UD_Bulgarian-BTB" not in by_name("small")["facts"].command
+
+
 def test_tables_and_figures_are_of_what_there_is() -> None:
     """A figure of controls needs controls, a correlation four treebanks, the paper's rows treebanks of the paper."""
     smoke, small = by_name("smoke"), by_name("small")
     assert "figure-masks" in smoke
     assert "figure-changes" in smoke
-    assert not {"figure-factors", "table-paper", "table-guidance", "figure-curve"} & set(smoke)
+    assert not {"figure-factors", "table-paper", "table-paper-factor", "table-guidance", "figure-curve"} & set(smoke)
     assert any("udify" in path for path in small["table-treebank"].inputs)
-    assert {"figure-factors", "table-paper", "table-guidance", "figure-curve", "figure-masks"} <= set(small)
+    assert {
+        "figure-factors",
+        "table-paper",
+        "table-paper-factor",
+        "table-guidance",
+        "figure-curve",
+        "figure-masks",
+    } <= set(small)
     languages = ["Faroese-OFT", "Welsh-CCG", "Wolof-WTB", "Thai-PUD", "Tamil-MWTT", "Kazakh-KTB", "Hungarian-Szeged"]
     seven = f"tests.treebanks=[UD_Faroese-FarPaHC, {', '.join(f'UD_{name}' for name in languages)}]"
     few = {step.name for step in steps(study("small", words=(seven,)), ud=None)}

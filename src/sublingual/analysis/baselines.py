@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from sublingual.analysis.cells import Cell
 
@@ -15,10 +15,23 @@ BASELINES = {
 
 SEEN = "†"
 
+START = "stage1"
+"""The system that is the parser of stage 1 as it is."""
+
 
 def is_baseline(name: str) -> bool:
     """Whether a system, or a row of one, which may name its way of transfer too, is a baseline."""
     return name.partition(" (")[0] in BASELINES
+
+
+def competing(names: Iterable[str]) -> list[str]:
+    """Returns the systems of which one is best on a treebank, as in Table 1 without baselines and the parser of stage 1.
+
+    All of them where fewer than two are left.
+    """
+    every = list(names)
+    found = [name for name in every if not is_baseline(name) and name.partition(" (")[0] != START]
+    return found if len(found) > 1 else every
 
 
 def notes_on_baselines(cells: Mapping[str, Mapping[str, Cell]]) -> tuple[str, ...]:

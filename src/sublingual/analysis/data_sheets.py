@@ -10,8 +10,11 @@ from sublingual.analysis.details import TrainingFile
 from sublingual.analysis.facts import Facts, families, table_6
 from sublingual.analysis.rendering import Sheet
 from sublingual.data.catalogue import entry_of
+from sublingual.data.treebanks import SPLITS
 from sublingual.errors import LanguageError
 from sublingual.languages import resolve
+
+_PRINTED = tuple(f"printed_{split}" for split in SPLITS)
 
 
 def data_sheet(facts: Mapping[str, Facts]) -> Sheet:
@@ -27,9 +30,10 @@ def data_sheet(facts: Mapping[str, Facts]) -> Sheet:
             f"{len({each.family for each in found})} families and {len(found)} subfamilies (21 and 43), "
             f"{sum(each.words or 0 for each in tests)} words"
         )
-    notes.append(
-        "families and genera: UD's list of languages; licence, genres: the treebank's README; sizes: its files"
-    )
+    notes += [
+        "part: what the paper uses the treebank for; other: it does not",
+        "families and genera: UD's list of languages; licence, genres: the treebank's README; sizes: its files",
+    ]
     columns = ("treebank", "part", "language", "family", "train", "dev", "test", "test words", "licence", "genres")
     return Sheet(columns, tuple(rows), tuple(notes))
 
@@ -59,7 +63,7 @@ def data_rows(facts: Mapping[str, Facts]) -> list[Plain]:
 
 def _data_line(each: Facts) -> tuple[str, ...]:
     entry = entry_of(each.treebank)
-    sizes = [str(each.splits[name].sentences) if name in each.splits else "-" for name in ("train", "dev", "test")]
+    sizes = [str(each.splits[name].sentences) if name in each.splits else "-" for name in SPLITS]
     part = "other" if entry is None else entry.role
     family = str(families().get(each.code, "-"))
     words = "-" if each.words is None else str(each.words)
@@ -75,8 +79,8 @@ def _data_line(each: Facts) -> tuple[str, ...]:
     )
 
 
-def training_sheet(training: Sequence[TrainingFile]) -> Sheet:
-    """Returns Table 6 beside what the parsers were really trained on."""
+def training_sheet(training: Sequence[TrainingFile], facts: Mapping[str, Facts] | None = None) -> Sheet:
+    """Returns Table 6 beside what the parsers were really trained on; without facts of a treebank its train split alone."""
     printed = {each.code: each for each in table_6()}
     used: dict[str, list[TrainingFile]] = {}
     for file in training:
@@ -84,20 +88,26 @@ def training_sheet(training: Sequence[TrainingFile]) -> Sheet:
     rows = []
     for code in dict.fromkeys([*printed, *used]):
         own = used.get(code, [])
+        names = tuple(dict.fromkeys(file.name for file in own))
         said = printed.get(code)
+        held_out = (_sentences(names, split, facts or {}) for split in ("dev", "test"))
         rows.append(
             (
                 code,
                 "-" if said is None else said.treebank,
-                "-" if said is None else str(said.sizes[0]),
-                ", ".join(dict.fromkeys(file.name for file in own)) or "-",
-                str(sum(file.sentences for file in own)) if own else "-",
+                "-" if said is None else _sizes(said.sizes),
+                ", ".join(names) or "-",
+                _sizes((sum(file.sentences for file in own), *held_out)) if own else "-",
                 str(sum(file.words for file in own)) if own else "-",
                 ", ".join(dict.fromkeys(file.licence for file in own)) or "-",
             )
         )
     columns = ("language", "printed in Table 6", "its sentences", "used", "sentences", "words", "licence")
-    return Sheet(columns, tuple(rows), ("used: the training files in the records' models, each once",))
+    notes = (
+        "used: the training files in the records' models, each once, with their words",
+        "sentences: of train / dev / test; dev and test are all that the used treebanks have, by their facts",
+    )
+    return Sheet(columns, tuple(rows), notes)
 
 
 def _code(name: str) -> str:
@@ -107,6 +117,26 @@ def _code(name: str) -> str:
         return name
 
 
-def training_rows(training: Sequence[TrainingFile]) -> list[Plain]:
-    """Returns plain rows, one a file."""
-    return [{"language": _code(file.name), "name": file.name, **asdict(file)} for file in training]
+def _sentences(names: Sequence[str], split: str, facts: Mapping[str, Facts]) -> int | None:
+    """The sentences of a split of these treebanks together, None where facts of none have it."""
+    found = [facts[name].splits[split].sentences for name in names if name in facts and split in facts[name].splits]
+    return sum(found) if found else None
+
+
+def _sizes(sizes: Sequence[int | None]) -> str:
+    return " / ".join("-" if size is None else str(size) for size in sizes)
+
+
+def training_rows(training: Sequence[TrainingFile], facts: Mapping[str, Facts] | None = None) -> list[Plain]:
+    """Returns plain rows, one a file; dev and test are those of its treebank, printed sizes of its language's in Table 6."""
+    printed = {each.code: each.sizes for each in table_6()}
+    return [
+        {
+            "language": _code(file.name),
+            "name": file.name,
+            **asdict(file),
+            **{f"{split}_sentences": _sentences([file.name], split, facts or {}) for split in ("dev", "test")},
+            **dict(zip(_PRINTED, printed.get(_code(file.name), (None,) * 3), strict=True)),
+        }
+        for file in training
+    ]

@@ -13,6 +13,7 @@ from sublingual.analysis.baselines import is_baseline
 from sublingual.analysis.facts import Facts, domains_covered, pretraining
 from sublingual.analysis.tables import TreebankTable, difference
 from sublingual.errors import LanguageError
+from sublingual.estimate import t_quantile
 from sublingual.languages import resolve
 
 LEAST = 4
@@ -30,6 +31,16 @@ class Correlation:
 
     def __str__(self) -> str:
         return f"r {self.r:+.2f} ({self.low:+.2f} to {self.high:+.2f}), n = {self.n}"
+
+
+@dataclass(frozen=True)
+class Slope:
+    """By how much LAS a gain rises with one unit of a property, by least squares over treebanks, and its 95 % interval by
+    Student's t."""
+
+    slope: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,17 @@ def correlation(x: Sequence[float], y: Sequence[float]) -> Correlation | None:
         return Correlation(r, r, r, len(x))
     half = NormalDist().inv_cdf(0.975) / math.sqrt(len(x) - 3)
     return Correlation(r, math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half), len(x))
+
+
+def slope(x: Sequence[float], y: Sequence[float]) -> Slope | None:
+    """Returns the slope of the line of best fit; None where `correlation` is."""
+    if len(x) < LEAST or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return None
+    across, up = (np.asarray(values, dtype=float) - np.mean(values) for values in (x, y))
+    rise = float(across @ up / (across @ across))
+    free, left = len(x) - 2, up - rise * across
+    half = t_quantile(0.975, free=float(free)) * math.sqrt(float(left @ left / (across @ across)) / free)
+    return Slope(rise, rise - half, rise + half)
 
 
 def gains(table: TreebankTable, system: str) -> dict[str, float]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sublingual.analysis.choices import Point, choice_of, points
 from sublingual.analysis.conflicts import ConflictRun, conflict_run
 from sublingual.analysis.facts import Facts, facts_of
 from sublingual.analysis.records import Run, checked, run_of
@@ -21,8 +22,9 @@ class Material:
     """What the files hold.
 
     runs: few-shot tests. own: tests without a support set, of training languages in their own subnetworks. conflicts:
-    gradients of languages compared. facts: of treebanks, by name. subnetworks: of languages. files: of these two, each with
-    what it holds; the others say themselves where they are from.
+    gradients of languages compared. facts: of treebanks, by name. subnetworks: of languages. choices: the points of each grid
+    of rates, by the name of the choice; their tests on validation treebanks are none of `runs`. files: of these three, each
+    with what it holds; the others say themselves where they are from.
     """
 
     runs: tuple[Run, ...] = ()
@@ -30,6 +32,7 @@ class Material:
     conflicts: tuple[ConflictRun, ...] = ()
     facts: Mapping[str, Facts] = field(default_factory=dict)
     subnetworks: tuple[Subnetwork, ...] = ()
+    choices: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -37,14 +40,20 @@ def read_material(paths: Iterable[Path | str]) -> Material:
     """Returns what these files hold, in their order.
 
     A file has one JSON object a line (records of `fewshot` and `test`, facts of `data facts`) or is one object
-    (conflicts.json of stage 2, a subnetwork). Raises DataError or SubnetworkError that names file and line.
+    (conflicts.json of stage 2, a subnetwork). Records in a folder `choices/NAME` are the points of a choice. Raises DataError
+    or SubnetworkError that names file and line.
     """
     runs: list[Run] = []
     conflicts: list[ConflictRun] = []
     facts: dict[str, Facts] = {}
     subnetworks: list[Subnetwork] = []
+    choices: dict[str, list[Path]] = {}
     files: dict[str, str] = {}
     for path in map(Path, paths):
+        if (name := choice_of(path)) is not None:
+            choices.setdefault(name, []).append(path)
+            files[str(path)] = f"a point of the choice of rates {name}"
+            continue
         for place, text in _objects(path):
             value = _value(text) or {}
             if value.get("kind") == TREEBANK:
@@ -62,7 +71,8 @@ def read_material(paths: Iterable[Path | str]) -> Material:
     both = checked(runs)
     own = tuple(run for run in both if not run.is_fewshot)
     fewshot = tuple(run for run in both if run.is_fewshot)
-    return Material(fewshot, own, tuple(conflicts), facts, tuple(subnetworks), files)
+    found_points = {name: tuple(points(own_files)) for name, own_files in choices.items()}
+    return Material(fewshot, own, tuple(conflicts), facts, tuple(subnetworks), found_points, files)
 
 
 def _objects(path: Path) -> Sequence[tuple[str, bytes]]:

@@ -17,6 +17,8 @@ from sublingual.data.catalogue import LANGUAGE_CODES
 from sublingual.data.support import SUPPORT_SIZE
 from sublingual.languages import nearest
 
+ENCODER = "bert-base-multilingual-cased"
+
 SYSTEMS = {
     "nonep-full": "nonep_full",
     "nonep-static": "nonep_static",

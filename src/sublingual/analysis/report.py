@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from sublingual.analysis import data_sheets, factor_sheets, label_sheets, replication, stage2_sheets
 from sublingual.analysis.ablations import TEST
+from sublingual.analysis.choice_sheets import choice_sheet
 from sublingual.analysis.factors import gaining
 from sublingual.analysis.figures import KINDS
 from sublingual.analysis.guidance import NEEDS
@@ -209,12 +210,16 @@ def _control(places: Places, row: Sequence[str], column: str) -> str:
 def _paper(results: Results, main: Results, places: Places) -> Section | None:
     if not main.runs or all(run.support_seed is None for run in main.runs):
         return None
-    try:
-        found = main.replicated
-    except SublingualError as fault:
-        return Section("paper", "Beside the paper", absent=(str(fault),))
-    sheet = _linked(replication.replication_sheet(found), lambda row, _: places.system(row[0]))
-    return Section("paper", "Beside the paper", (), (("Ours and the printed rows", sheet),))
+    sheets, absent = [], []
+    for caption, make in (
+        ("Ours and the printed rows", lambda: replication.replication_sheet(main.replicated)),
+        ("What the gains go with", lambda: replication.replicated_factor_sheet(main.replicated_factors)),
+    ):
+        try:
+            sheets.append((caption, _linked(make(), lambda row, _: places.system(row[0]))))
+        except SublingualError as fault:
+            absent.append(str(fault))
+    return Section("paper", "Beside the paper", (), tuple(sheets), absent=tuple(dict.fromkeys(absent)))
 
 
 def _data(results: Results, main: Results, places: Places) -> Section:
@@ -225,11 +230,20 @@ def _data(results: Results, main: Results, places: Places) -> Section:
         sheets.append(("Treebanks (section 3)", _linked(sheet, lambda _row, _column: "#files")))
     else:
         absent.append("no facts of treebanks: write them with `sublingual data facts FILE`, and name that file too")
-    training = data_sheets.training_sheet(training_files([*results.runs, *results.material.own]))
+    files = training_files([*results.runs, *results.material.own])
+    training = data_sheets.training_sheet(files, results.material.facts)
     counted = ("sentences", "words")
     used = _linked(training, lambda row, column: "#records" if row[3] != "-" and column in counted else "")
     sheets.append(("What the parsers were trained on, beside Table 6", used))
     return Section("data", "Data and licences", (), tuple(sheets), (), tuple(absent))
+
+
+def _choices(results: Results, main: Results, places: Places) -> Section | None:
+    if not results.material.choices:
+        return None
+    sheet = _linked(choice_sheet(results.choices), lambda _row, _column: "#files")
+    lead = ("Tested on the validation treebanks; none of these tests is in another table.",)
+    return Section("choices", "Choice of rates (appendix A)", lead, (("Points of the grids", sheet),))
 
 
 _SECTIONS: tuple[Callable[[Results, Results, Places], Section | None], ...] = (
@@ -242,6 +256,7 @@ _SECTIONS: tuple[Callable[[Results, Results, Places], Section | None], ...] = (
     _conflicts,
     _ablations,
     _paper,
+    _choices,
     _data,
 )
 

@@ -13,6 +13,7 @@ from sublingual.analysis.ablations import CONTROLS, Ablation, ablations
 from sublingual.analysis.baselines import is_baseline
 from sublingual.analysis.beside import Beside
 from sublingual.analysis.cells import cells_of
+from sublingual.analysis.choices import PointRow, choice_table
 from sublingual.analysis.conflicts import ConflictRow, conflict_table
 from sublingual.analysis.factors import Factor, factors
 from sublingual.analysis.guidance import Guidance, guidance
@@ -20,9 +21,9 @@ from sublingual.analysis.intervals import Resampled, resampled
 from sublingual.analysis.labels import LabelTable, label_table, training_files
 from sublingual.analysis.material import Material
 from sublingual.analysis.own import OwnTable, own_table
-from sublingual.analysis.paper import Baselines, baselines
+from sublingual.analysis.paper import ENCODER, Baselines, baselines
 from sublingual.analysis.records import Run, by_system, refuse_unknown
-from sublingual.analysis.replication import Replicated, replicated
+from sublingual.analysis.replication import Replicated, ReplicatedFactor, replicated, replicated_factors
 from sublingual.analysis.statistics import Paired, compare_systems
 from sublingual.analysis.tables import OWN_FULL, SystemTable, TreebankTable, bases_of, system_table, treebank_table
 from sublingual.data.catalogue import stage2_treebanks
@@ -144,7 +145,7 @@ class Results:
     def encoder(self) -> str:
         """The name of the encoder of the runs; the paper's for the paper's rows."""
         named = {run.details.parser.encoder for run in self.runs if run.details.parser is not None}
-        return " and ".join(sorted(named)) or "bert-base-multilingual-cased"
+        return " and ".join(sorted(named)) or ENCODER
 
     @cached_property
     def training(self) -> tuple[str, ...]:
@@ -158,15 +159,26 @@ class Results:
 
     @cached_property
     def replicated(self) -> tuple[Replicated, ...]:
+        return replicated(self._over_full.treebanks, self._over_full.beside)
+
+    @cached_property
+    def replicated_factors(self) -> tuple[ReplicatedFactor, ...]:
+        return replicated_factors(self._over_full.treebanks, self.factors, self.material.facts)
+
+    @cached_property
+    def _over_full(self) -> Results:
         """Against the full system of each loop, as the paper prints gains, whatever the base of other tables is."""
-        own = self if self.base == OWN_FULL else replace(self, base=OWN_FULL)._of(self.runs)
-        return replicated(own.treebanks, own.beside)
+        return self if self.base == OWN_FULL else replace(self, base=OWN_FULL)._of(self.runs)
 
     @cached_property
     def guidance(self) -> Guidance | None:
         """Which system for which language, from the main systems alone; None for too few languages."""
         generator = self._generator(7)
         return guidance(self.subject.treebanks, self.factors, generator=generator, n_resamples=self.n_resamples)
+
+    @cached_property
+    def choices(self) -> tuple[PointRow, ...]:
+        return choice_table(self.material.choices, generator=self._generator(8), n_resamples=self.n_resamples)
 
     def _generator(self, number: int) -> np.random.Generator:
         """Random numbers of a table's own: what it says does not depend on which others were asked for."""

@@ -21,6 +21,8 @@ def system_sheet(table: SystemTable, comparisons: Sequence[Paired] = (), *, besi
     columns = ["system", "LAS", "sd", "sd in a treebank", "zero-shot", "best", "runs", "CPU-hours"]
     rows = [_system_line(row, len(table.treebanks)) for row in table.rows]
     notes = [*table.notes, *_on_loops(table), "CPU-hours: of these tests, without training"]
+    if any(row.zero_shot_sd is not None for row in table.rows):
+        notes.append("zero-shot ±: its sd over the seeds, of the mean over treebanks; it has no interval")
     if beside is not None and beside.resampled is not None:
         columns[2:2] = ["95 % of LAS"]
         for line, row in zip(rows, table.rows, strict=True):
@@ -46,6 +48,7 @@ def system_rows(table: SystemTable, comparisons: Sequence[Paired] = (), *, besid
 def _system_line(row: SystemRow, n_treebanks: int) -> list[str]:
     best = "-" if row.wins is None else f"{row.wins} ({100 * row.wins / n_treebanks:.0f} %)"
     scores = [number(value) for value in (row.las, row.sd, row.sd_in_treebank, row.zero_shot)]
+    scores[-1] += "" if row.zero_shot_sd is None else f" ± {row.zero_shot_sd:.2f}"
     return [row.system, *scores, best, str(row.n_runs), number(row.cpu_hours)]
 
 

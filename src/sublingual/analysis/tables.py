@@ -7,9 +7,9 @@ treebank; where a run's steps did not lower its support loss, the parser was not
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sublingual.analysis.baselines import notes_on_baselines
+from sublingual.analysis.baselines import competing, notes_on_baselines
 from sublingual.analysis.cells import (
     Cell,
     cells_of,
@@ -34,9 +34,10 @@ FEW_SENTENCES = 60
 class SystemRow:
     """One system over the treebanks that are compared.
 
-    sd: standard deviation over the seeds of the mean over treebanks. sd_in_treebank: the mean over treebanks of that
-    over the seeds in each. wins: on how many treebanks no system is better (a parser that learned from the treebank's own
-    training file does not count there); ties: on how many of these another is as good.
+    sd, zero_shot_sd: standard deviation over the seeds of the mean over treebanks. sd_in_treebank: the mean over treebanks of
+    that over the seeds in each. wins: on how many treebanks no system is better (a parser that learned from the treebank's own
+    training file does not count there), None for one that does not compete (`competing`); ties: on how many of these another
+    is as good.
     n_runs, cpu_hours: of all its runs, also on treebanks that are not compared.
     """
 
@@ -45,6 +46,7 @@ class SystemRow:
     sd: float | None
     sd_in_treebank: float | None
     zero_shot: float | None
+    zero_shot_sd: float | None
     wins: int | None
     ties: int | None
     n_runs: int
@@ -135,7 +137,11 @@ def system_table(runs: Sequence[Run]) -> SystemTable:
     rows = tuple(_system_row(name, own[name], cells, compared) for name in own)
     said = "sd: over the seeds, of the mean over treebanks; sd in a treebank: over the seeds in each, then the mean"
     tied = sum(len(_best(cells, treebank)) > 1 for treebank in compared)
-    wins = f"best: share of the {len(compared)} treebanks; a tie counts for each of the systems (there are {tied})"
+    beside = [name for name in own if name not in competing(own)]
+    among = f" among all rows but {', '.join(beside)}" if beside else ""
+    wins = (
+        f"best: share of the {len(compared)} treebanks{among}; a tie counts for each of the systems (there are {tied})"
+    )
     notes = (said, wins, *notes_on_baselines(cells), *notes_on(own, cells, compared))
     return SystemTable(rows, compared, notes)
 
@@ -190,7 +196,8 @@ def difference(row: TreebankRow, system: str, base: str) -> float | None:
 
 
 def _best(cells: Mapping[str, Mapping[str, Cell]], treebank: str) -> list[str]:
-    las = {name: own[treebank].las for name, own in cells.items() if treebank in own and not own[treebank].has_seen}
+    here = {name: cells[name][treebank] for name in competing(cells) if treebank in cells[name]}
+    las = {name: cell.las for name, cell in here.items() if not cell.has_seen}
     known = {name: value for name, value in las.items() if value is not None}
     return [name for name, value in known.items() if value >= max(known.values()) - ROUNDING]
 
@@ -201,8 +208,10 @@ def _system_row(
     n_runs, cpu_hours = len(runs), cpu_hours_of(runs)
     own = [cells[name][treebank] for treebank in compared if treebank in cells[name]]
     zero_shot = mean_of(cell.zero_shot for cell in own) if len(own) == len(compared) else None
+    zero_shot_sd = None if zero_shot is None else sd_over_seeds(_zero_shot(runs), compared)
     if not own or any(cell.las is None for cell in own):
-        return SystemRow(name, None, None, None, zero_shot, None, None, n_runs, cpu_hours)
+        return SystemRow(name, None, None, None, zero_shot, zero_shot_sd, None, None, n_runs, cpu_hours)
+    competes = name in competing(cells)
     best = [winners for treebank in compared if name in (winners := _best(cells, treebank))]
     return SystemRow(
         system=name,
@@ -210,11 +219,17 @@ def _system_row(
         sd=sd_over_seeds(runs, compared),
         sd_in_treebank=mean_of(cell.sd for cell in own),
         zero_shot=zero_shot,
-        wins=len(best),
-        ties=sum(len(winners) > 1 for winners in best),
+        zero_shot_sd=zero_shot_sd,
+        wins=len(best) if competes else None,
+        ties=sum(len(winners) > 1 for winners in best) if competes else None,
         n_runs=n_runs,
         cpu_hours=cpu_hours,
     )
+
+
+def _zero_shot(runs: Sequence[Run]) -> list[Run]:
+    """The runs with the score before the steps in place of that after them, where it is known."""
+    return [replace(run, las=run.zero_shot) for run in runs if run.zero_shot is not None]
 
 
 def _treebank_row(

@@ -29,7 +29,7 @@ def treebank_sheet(table: TreebankTable, *, beside: Beside | None = None) -> She
         rows.append(_mean_line(group.mean, table, beside, group=group))
     rows.append(_mean_line(table.total.mean, table, beside, group=table.total))
     rows += [_mean_line(average, table, beside) for average in table.averages]
-    notes = [*table.notes, *(_on_tally(tally, table, beside) for tally in table.tallies)]
+    notes = [*_on_zero_shot(table), *table.notes, *(_on_tally(tally, table, beside) for tally in table.tallies)]
     notes += _on_marks(table, beside)
     columns = ("treebank", "transfer", "similarity", "words", *_printed_columns(beside), *table.systems)
     return Sheet(columns, tuple(map(tuple, rows)), tuple(notes))
@@ -144,6 +144,11 @@ def _entry(
     before = "" if zero_shot is None else f"{zero_shot:.2f} → "
     text = f"{before}{number(las)}{spread}{between}{gained}"
     return Entry(text, value=las, short=f"{number(las)}{gained}", tail=f"{spread}{between}".strip())
+
+
+def _on_zero_shot(table: TreebankTable) -> list[str]:
+    known = any(cell.zero_shot is not None for row in table.total.rows for cell in row.cells.values())
+    return ["zero-shot → adapted; sd and interval are of the adapted score, zero-shot has none here"] if known else []
 
 
 def _on_tally(tally: Tally, table: TreebankTable, beside: Beside) -> str:

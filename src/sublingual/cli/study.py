@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sublingual.analysis.choices import best, loop_of, points
 from sublingual.cli.common import Ud, Words, say, table
 from sublingual.data.embedded import embedded_folder
 from sublingual.data.releases import ud_folder
 from sublingual.errors import DataError, TrainingError
+from sublingual.study.choices import write_choice
 from sublingual.study.config import EMBEDDED, Study, study
 from sublingual.study.keys import Step, keys
 from sublingual.study.plans import PLAN, read_plan
@@ -110,14 +112,12 @@ def choose(
     adaptation: Annotated[Path, typer.Option("--adaptation", help="File for the settings of the adaptation.")],
 ) -> None:
     """Choose the settings whose parser has the best mean LAS over the validation treebanks."""
-    from sublingual.study.choices import best, points, write_choice
-
     found = points(records)
-    chosen = best(found)
+    chosen, loop = best(found), loop_of(found)
     write_choice(chosen, training=training, adaptation=adaptation)
     table(
         ["point", "encoder rate", "classifier rate", "LAS", "chosen"],
-        [[p.file.stem, *p.rates(), f"{p.las:.2f}", "*" if p is chosen else ""] for p in found],
+        [[p.file.stem, *p.rates(loop), f"{p.las:.2f}", "*" if p is chosen else ""] for p in found],
     )
 
 

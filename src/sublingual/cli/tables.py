@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from sublingual.analysis.beside import Plain
+from sublingual.analysis.choice_sheets import choice_rows, choice_sheet
 from sublingual.analysis.data_sheets import data_rows, data_sheet, training_rows, training_sheet
 from sublingual.analysis.factor_sheets import factor_rows, factor_sheet
 from sublingual.analysis.guidance import NEEDS
@@ -22,7 +23,12 @@ from sublingual.analysis.material import Material, read_material
 from sublingual.analysis.paper import misprints, paper_runs
 from sublingual.analysis.records import selected
 from sublingual.analysis.rendering import RENDERERS, Sheet, as_csv
-from sublingual.analysis.replication import replication_rows, replication_sheet
+from sublingual.analysis.replication import (
+    replicated_factor_rows,
+    replicated_factor_sheet,
+    replication_rows,
+    replication_sheet,
+)
 from sublingual.analysis.results import Results
 from sublingual.analysis.stage2_sheets import (
     ablation_rows,
@@ -54,8 +60,10 @@ class By(StrEnum):
     factor = "factor"
     guidance = "guidance"
     paper = "paper"
+    paper_factor = "paper-factor"
     data = "data"
     training = "training"
+    choice = "choice"
 
 
 class Format(StrEnum):
@@ -89,7 +97,8 @@ def tables(
         typer.Option(
             "--by",
             help="system (Table 1), treebank (2), label and label-list (3), language (4), conflict (5), ablation, factor, "
-            "guidance (which system for which language), paper (ours beside the printed rows), data (section 3), training (6).",
+            "guidance (which system for which language), paper and paper-factor (ours beside the printed rows), data (section "
+            "3), training (6), choice (of rates, by files in choices/NAME).",
         ),
     ] = By.system,
     form: Annotated[
@@ -118,11 +127,13 @@ def tables(
     material = _selected(material, systems=systems or (), treebanks=treebanks or ())
     results = Results(material, base, seed=seed, n_resamples=resamples)
     if (fault := _LACKING[by](material)) is not None:
-        raise ConfigError(f"--by {by}: {fault}")
+        but = "; those in choices/NAME are of a choice of rates: --by choice" if material.choices else ""
+        raise ConfigError(f"--by {by}: {fault}{but}")
     sheet, rows, more = _MAKERS[by](results)
     if paper and not systems and not treebanks and by in (By.system, By.treebank):
         sheet = replace(sheet, notes=(*sheet.notes, *_on_print(material)))
-    if has_embedded(run.treebank for run in [*material.runs, *material.own]):
+    chosen_on = (treebank for points in material.choices.values() for treebank in points[0].treebanks)
+    if has_embedded([*(run.treebank for run in [*material.runs, *material.own]), *chosen_on]):
         sheet = replace(sheet, notes=(*sheet.notes, WARNING))
     for out in outs or ():
         write_text([_text(sheet, rows, _ENDINGS[out.suffix.lower()])], out)
@@ -219,13 +230,22 @@ def _paper(results: Results) -> Made:
     return replication_sheet(results.replicated), replication_rows(results.replicated), {}
 
 
+def _paper_factor(results: Results) -> Made:
+    found = results.replicated_factors
+    return replicated_factor_sheet(found), replicated_factor_rows(found), {}
+
+
 def _data(results: Results) -> Made:
     return data_sheet(results.material.facts), data_rows(results.material.facts), {}
 
 
 def _training(results: Results) -> Made:
     used = training_files([*results.runs, *results.material.own])
-    return training_sheet(used), training_rows(used), {}
+    return training_sheet(used, results.material.facts), training_rows(used, results.material.facts), {}
+
+
+def _choice(results: Results) -> Made:
+    return choice_sheet(results.choices), choice_rows(results.choices), {}
 
 
 _MAKERS: Mapping[By, Callable[[Results], Made]] = {
@@ -239,8 +259,10 @@ _MAKERS: Mapping[By, Callable[[Results], Made]] = {
     By.factor: _factor,
     By.guidance: _guidance,
     By.paper: _paper,
+    By.paper_factor: _paper_factor,
     By.data: _data,
     By.training: _training,
+    By.choice: _choice,
 }
 
 
@@ -263,8 +285,10 @@ _LACKING: Mapping[By, Callable[[Material], str | None]] = {
     By.factor: _needs_runs,
     By.guidance: _needs_runs,
     By.paper: _needs_runs,
+    By.paper_factor: _needs_runs,
     By.data: lambda m: None if m.facts else "no facts of treebanks (`sublingual data facts FILE`)",
     By.training: _needs_tests,
+    By.choice: lambda m: None if m.choices else "no records in a folder choices/NAME, where a study tries rates",
 }
 """What a table needs and the material has not, as text."""
 

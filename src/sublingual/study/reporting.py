@@ -24,8 +24,10 @@ TABLES = {
     "factor": ("main", "facts"),
     "guidance": ("eight", "facts"),
     "paper": ("paper", "facts"),
+    "paper-factor": ("paper", "facts"),
     "data": ("facts",),
     "training": ("main", "facts"),
+    "choice": ("choices",),
 }
 FIGURES = {
     "changes": ("two", "facts"),
@@ -38,11 +40,15 @@ FIGURES = {
 TABLE_FORMATS, FIGURE_FORMATS = ("csv", "md", "tex"), ("svg", "pdf")
 
 
-def reporting(study: Study, groups: Sequence[Sequence[Step]], *, facts: Step) -> Iterator[Step]:
-    """Returns the steps from the study's results; `groups` are the steps of its groups, `facts` that of the treebanks."""
+def reporting(
+    study: Study, groups: Sequence[Sequence[Step]], *, facts: Step, choices: Sequence[Step] = ()
+) -> Iterator[Step]:
+    """Returns the steps from the study's results; `groups` are the steps of its groups, `facts` that of the treebanks,
+    `choices` those by which rates are chosen."""
     main = next(iter(study.groups.values())).systems
     base = ("--base", "full") if any(name.endswith("-full") for name in main) else ()
     files = {**_results(study, groups), "facts": [*facts.outputs]}
+    files["choices"] = [path for step in choices if step.kind == "fewshot" for path in step.outputs]
     for kind, sheets, endings in (("table", TABLES, TABLE_FORMATS), ("figure", FIGURES, FIGURE_FORMATS)):
         for name, names in sheets.items():
             if not files[names[0]]:

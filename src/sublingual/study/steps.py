@@ -69,13 +69,13 @@ class _Graph:
         self.group = cache(self._group)
 
     def steps(self) -> Iterator[Step]:
-        for name in self.study.choices:
-            yield from self.choice(name)
+        choices = [step for name in self.study.choices for step in self.choice(name)]
+        yield from choices
         groups = [self.group(group) for group in self.study.groups.values()]
         for group in groups:
             yield from group
         yield (facts := self.facts())
-        yield from reporting(self.study, groups, facts=facts)
+        yield from reporting(self.study, groups, facts=facts, choices=choices)
 
     def _group(self, group: Group) -> tuple[Step, ...]:
         runs = [(name, seed) for seed in self.seeds(group) for name in group.systems]
@@ -327,9 +327,10 @@ class _Graph:
         )
 
     def facts(self) -> Step:
-        """What tables and the page say of the treebanks."""
+        """What tables and the page say of the treebanks: those to validate on are there where something is chosen on them."""
         c = self.study
-        banks = tuple(dict.fromkeys((*c.stage1.treebanks, *c.training_treebanks(), *c.test_treebanks())))
+        validation = c.validation_treebanks() if c.choices else ()
+        banks = tuple(dict.fromkeys((*c.stage1.treebanks, *c.training_treebanks(), *validation, *c.test_treebanks())))
         return Step(
             "facts",
             "facts",
