@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sublingual.analysis.details import Details, Learned
 from sublingual.analysis.records import Run
 from sublingual.analysis.system_sheets import system_sheet
 from sublingual.analysis.tables import bases_of, system_table, treebank_table
@@ -239,3 +240,17 @@ def test_a_system_without_scores_leaves_its_other_means_empty(run_of: MakeRun) -
     runs = [run_of("a", "x", 10.0, **size), run_of("b", "x", 20.0, is_adapted=False, **size)]
     (by_words,) = treebank_table(runs).averages
     assert by_words.las == {"a": 10.0, "b": None}
+
+
+def test_what_stage_2_took_is_the_mean_over_the_training_runs(run_of: MakeRun) -> None:
+    runs = [
+        replace(
+            run_of("meta-full", treebank, 40.0, training_seed=seed),
+            details=Details(parser=Learned("bundled", settings={"stage2_cpu_seconds": 600.0 * (seed + 1)})),
+        )
+        for seed in (0, 1)
+        for treebank in ("x", "y")
+    ]
+    table = system_table([*runs, run_of("stage1", "x", 30.0), run_of("stage1", "y", 30.0)])
+    assert [row.stage2_minutes for row in table.rows] == [15.0, None]
+    assert "CPU-minutes of stage 2, in the mean over the training runs: meta-full 15.0" in system_sheet(table).notes

@@ -20,7 +20,7 @@ def system_sheet(table: SystemTable, comparisons: Sequence[Paired] = (), *, besi
     by_name = {each.system: each for each in comparisons}
     columns = ["system", "LAS", "sd", "sd in a treebank", "zero-shot", "best", "runs", "CPU-hours"]
     rows = [_system_line(row, len(table.treebanks)) for row in table.rows]
-    notes = [*table.notes, *_on_loops(table), "CPU-hours: of these tests, without training"]
+    notes = [*table.notes, *_on_loops(table), "CPU-hours: of these tests, without training", *_on_training(table)]
     if any(row.zero_shot_sd is not None for row in table.rows):
         notes.append("zero-shot ±: its sd over the seeds, of the mean over treebanks; it has no interval")
     if beside is not None and beside.resampled is not None:
@@ -50,6 +50,11 @@ def _system_line(row: SystemRow, n_treebanks: int) -> list[str]:
     scores = [number(value) for value in (row.las, row.sd, row.sd_in_treebank, row.zero_shot)]
     scores[-1] += "" if row.zero_shot_sd is None else f" ± {row.zero_shot_sd:.2f}"
     return [row.system, *scores, best, str(row.n_runs), number(row.cpu_hours)]
+
+
+def _on_training(table: SystemTable) -> list[str]:
+    found = [f"{row.system} {row.stage2_minutes:.1f}" for row in table.rows if row.stage2_minutes is not None]
+    return [f"CPU-minutes of stage 2, in the mean over the training runs: {', '.join(found)}"] if found else []
 
 
 def _on_loops(table: SystemTable) -> list[str]:

@@ -38,7 +38,8 @@ class SystemRow:
     that over the seeds in each. wins: on how many treebanks no system is better (a parser that learned from the treebank's own
     training file does not count there), None for one that does not compete (`competing`); ties: on how many of these another
     is as good.
-    n_runs, cpu_hours: of all its runs, also on treebanks that are not compared.
+    n_runs, cpu_hours: of all its runs, also on treebanks that are not compared. stage2_minutes: of processor time that stage 2
+    took, in the mean over the training runs.
     """
 
     system: str
@@ -51,6 +52,7 @@ class SystemRow:
     ties: int | None
     n_runs: int
     cpu_hours: float | None
+    stage2_minutes: float | None
 
 
 @dataclass(frozen=True)
@@ -205,12 +207,12 @@ def _best(cells: Mapping[str, Mapping[str, Cell]], treebank: str) -> list[str]:
 def _system_row(
     name: str, runs: Sequence[Run], cells: Mapping[str, Mapping[str, Cell]], compared: Sequence[str]
 ) -> SystemRow:
-    n_runs, cpu_hours = len(runs), cpu_hours_of(runs)
+    costs = len(runs), cpu_hours_of(runs), _stage2_minutes(runs)
     own = [cells[name][treebank] for treebank in compared if treebank in cells[name]]
     zero_shot = mean_of(cell.zero_shot for cell in own) if len(own) == len(compared) else None
     zero_shot_sd = None if zero_shot is None else sd_over_seeds(_zero_shot(runs), compared)
     if not own or any(cell.las is None for cell in own):
-        return SystemRow(name, None, None, None, zero_shot, zero_shot_sd, None, None, n_runs, cpu_hours)
+        return SystemRow(name, None, None, None, zero_shot, zero_shot_sd, None, None, *costs)
     competes = name in competing(cells)
     best = [winners for treebank in compared if name in (winners := _best(cells, treebank))]
     return SystemRow(
@@ -222,9 +224,16 @@ def _system_row(
         zero_shot_sd=zero_shot_sd,
         wins=len(best) if competes else None,
         ties=sum(len(winners) > 1 for winners in best) if competes else None,
-        n_runs=n_runs,
-        cpu_hours=cpu_hours,
+        n_runs=costs[0],
+        cpu_hours=costs[1],
+        stage2_minutes=costs[2],
     )
+
+
+def _stage2_minutes(runs: Sequence[Run]) -> float | None:
+    learned = {run.training_seed: run.details.parser.settings for run in runs if run.details.parser is not None}
+    found = [settings["stage2_cpu_seconds"] for settings in learned.values() if "stage2_cpu_seconds" in settings]
+    return sum(found) / len(found) / 60 if found else None
 
 
 def _zero_shot(runs: Sequence[Run]) -> list[Run]:
