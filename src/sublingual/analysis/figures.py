@@ -54,7 +54,7 @@ def changes(results: Results) -> Figure:
             axis.axvline(0, color=plots.SOFT, linewidth=0.8)
         upper.set_ylabel("density over treebanks")
         upper.set_ylim(bottom=0)
-        drawn.legend(loc="outside upper center", ncols=2, fontsize=8)
+        drawn.legend(loc="outside upper center", ncols=2, fontsize=7.5, handlelength=1.6, columnspacing=1.2)
         lower.set_yticks([-i for i in range(len(found))], [*found], fontsize=7)
         lower.set_ylim(-len(found) + 0.5, 0.5)
         lower.set_xlabel("change in LAS against its base")
