@@ -272,6 +272,14 @@ def test_a_language_with_labels_that_ud_does_not_document_is_trained_on(
 def test_a_system_that_needs_subnetworks_says_so(run: Run, model: Path, tmp_path: Path, ud_folder: Path) -> None:
     ran = run("joint", model, tmp_path / "m", *BANKS, "--ud", ud_folder, "--gates", "static", *FEW)
     assert ran.code == 2
+    assert (
+        "'nonep-static' is made from subnetworks: name their folder with --subnetworks, or find some first" in ran.last
+    )
+    (tmp_path / "empty").mkdir()
+    ran = run(
+        *("joint", model, tmp_path / "m", *BANKS, "--ud", ud_folder, "--gates", "static", *FEW),
+        *("--subnetworks", tmp_path / "empty"),
+    )
     assert "'nonep-static' needs a subnetwork of hi; find one: sublingual subnetwork find" in ran.last
     ran = run("joint", model, tmp_path / "m", *BANKS, "--ud", ud_folder, "--subnetworks", tmp_path / "none", *FEW)
     assert "none: no such folder; find subnetworks first" in ran.last

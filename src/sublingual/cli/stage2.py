@@ -245,7 +245,10 @@ def _seeds_of(
     """The subnetworks of attention heads, or of single weights, that the row is made from; none without a folder."""
     if folder is None:
         if row.kind != "adapters" and row.start != "random" and any(row.restricts(code) for code in languages):
-            raise ConfigError(f"{row.name} is made from subnetworks: name the folder of them with --subnetworks")
+            raise ConfigError(
+                f"system {row.name!r} is made from subnetworks: name their folder with --subnetworks, or find some first: "
+                "sublingual subnetwork find"
+            )
         return {}, {}
     found = found_in(folder, languages) if row.kind == "heads" else {}
     return found, weights_in(folder, languages) if row.kind == "weights" else {}
