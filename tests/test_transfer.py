@@ -18,6 +18,7 @@ from sublingual.errors import ConfigError, LanguageError
 from sublingual.languages import nearest
 from sublingual.parsing import Parser
 from sublingual.scoring import score
+from sublingual.study.config import WAYS
 from sublingual.transfer import METHODS, transfer
 
 if TYPE_CHECKING:
@@ -64,6 +65,10 @@ def test_random_is_another_than_the_nearest_and_each_comes(parser: Parser) -> No
     drawn = [transfer(parser, "fo", method="random", seed=seed).language for seed in range(20)]
     assert set(drawn) == {"ar", "hi"}
     assert drawn == [transfer(parser, "fo", method="random", seed=seed).language for seed in range(20)]
+
+
+def test_a_study_knows_the_ways_of_transfer() -> None:
+    assert tuple(METHODS) == WAYS
 
 
 def test_random_is_drawn_for_each_treebank_anew(parser: Parser) -> None:

@@ -71,8 +71,8 @@ def transfer(
     attention heads on as the subnetworks have in the mean, the most important ones for the support set (eq. 3). `choice`:
     the language whose subnetwork keeps most of that importance. `cross-validated`: the one that adapts best to one part of
     the support set when trained on the others. A parser without subnetworks runs in full whatever the method; the nearest
-    language is still named. Raises
-    LanguageError for a language without a vector where one is needed, ConfigError for an unknown method.
+    language is still named. Raises LanguageError for a language without a vector where one is needed, ConfigError for an
+    unknown method.
     """
     if method not in METHODS and method not in parser.subnetworks:
         known = ", ".join([*METHODS, *parser.subnetworks])

@@ -244,7 +244,7 @@ def _seeds_of(
 ) -> tuple[dict[str, list[Subnetwork]], dict[str, list[WeightSubnetwork]]]:
     """The subnetworks of attention heads, or of single weights, that the row is made from; none without a folder."""
     if folder is None:
-        if row.kind != "adapters" and row.start != "random" and any(row.restricts(code) for code in languages):
+        if row.made_from is not None and any(row.restricts(code) for code in languages):
             raise ConfigError(
                 f"system {row.name!r} is made from subnetworks: name their folder with --subnetworks, or find some first: "
                 "sublingual subnetwork find"

@@ -170,7 +170,7 @@ class _Graph:
     def before(self, name: str, seed: int) -> Iterator[Step]:
         """Stage 1, and the subnetworks that the system needs."""
         yield self.stage1(seed)
-        if (kind := _kind(name)) is not None:
+        if (kind := _row(name).made_from) is not None:
             if self.study.finding.start == "stage1":
                 yield self.stage1(0)
             yield from self.subnetworks(kind)
@@ -202,7 +202,7 @@ class _Graph:
 
     def found(self, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The words for the folder of the subnetworks that a system needs, and their files."""
-        kind = _kind(name)
+        kind = _row(name).made_from
         if kind is None:
             return (), ()
         return ("--subnetworks", f"subnetworks/{kind}"), tuple(step.outputs[0] for step in self.subnetworks(kind))
@@ -375,14 +375,6 @@ def _preset(settings: Settings) -> str:
     if settings.config not in presets() and not (path.is_absolute() and path.is_file()):
         raise ConfigError(f"{settings.config}: neither a preset nor a file of settings with its whole path")
     return json.dumps(values_of(settings.config), sort_keys=True, default=str)
-
-
-def _kind(name: str) -> Kind | None:
-    """Which subnetworks a system needs to be trained, if any."""
-    row = _row(name)
-    if row.gates == "full" or row.start == "random" or row.kind == "adapters":
-        return None
-    return row.kind
 
 
 def _from(treebank: str) -> str:

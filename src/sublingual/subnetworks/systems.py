@@ -65,6 +65,13 @@ class System:
         """Whether the gates at the start are a random control's."""
         return self.start in ("shuffled", "random", "bad")
 
+    @property
+    def made_from(self) -> Literal["heads", "weights"] | None:
+        """The kind of the subnetworks, found before, that the gates at the start are made from; None where they need none."""
+        if self.gates == "full" or self.start == "random" or self.kind == "adapters":
+            return None
+        return self.kind
+
     def restricts(self, language: str) -> bool:
         """Whether the language runs in a subnetwork at all."""
         if self.gates == "full":
