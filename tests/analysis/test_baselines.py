@@ -111,3 +111,12 @@ def test_a_page_of_a_treebank_names_none_best_that_saw_its_training_file(runs: l
     found = Results(Material(tuple(runs)), n_resamples=20)
     briefs = {page.name: page.brief for page in treebank_pages(found, places_of(found, tmp_path))}
     assert briefs["UD_Welsh-CCG"] == "best 40.00, nonep-full"
+
+
+def test_a_page_of_a_treebank_names_the_best_of_the_systems_that_compete_in_table_1(
+    run_of: MakeRun, tmp_path: Path
+) -> None:
+    las = {"stage1": 50.0, "udify": 60.0, "nonep-full": 40.0, "nonep-static": 39.0, "nonep-r20": 70.0}
+    found = Results(Material(tuple(run_of(name, "UD_Welsh-CCG", x) for name, x in las.items())), n_resamples=20)
+    (page,) = treebank_pages(found, places_of(found, tmp_path))
+    assert page.brief == "best 40.00, nonep-full"

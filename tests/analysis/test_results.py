@@ -22,7 +22,7 @@ def printed() -> Material:
 
 def test_a_mistyped_base_is_refused_and_one_that_a_part_lacks_is_not(printed: Material, run_of: MakeRun) -> None:
     with pytest.raises(ConfigError, match="no record of system 'nonep-ful'; did you mean 'nonep-full'"):
-        Results(printed, "nonep-ful").main()
+        Results(printed, "nonep-ful")
     assert Results(printed, "nonep-full").main().base == "nonep-full"
     of_control = Results(Material(runs=(*printed.runs, run_of("nonep-r20", "UD_Faroese-OFT", 1.0))), "nonep-r20")
     assert of_control.main().base is None

@@ -317,6 +317,14 @@ def test_a_system_of_ones_own_is_a_few_lines(run: Run, model: Path, tmp_path: Pa
     ran = run("joint", model, tmp_path / "m", *options, "--gates", "half-only-hi", "--json")
     assert ran.code == 0, ran.err
     assert json.loads(ran.out)["off"] == {"hi": 2, "it": 0}
+    tested = ("test", tmp_path / "m", *BANKS, "--ud", ud_folder, "--systems", own, "--records", tmp_path / "r.jsonl")
+    assert run(*tested, "--gates", "half").code == 0
+    records = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text("utf-8").splitlines()]
+    assert [(record["system"], record["transfer"]["gates_off"]) for record in records] == [
+        ("nonep-half-only-hi (half)", 2),
+        ("nonep-half-only-hi (half)", 2),
+    ]
+    assert "say which of them, with --gates" in run(*tested).last
     own.write_text('[nonep-full]\nloop = "joint"\n', "utf-8")
     ran = run("joint", model, tmp_path / "x", *options)
     assert "own.toml: the name 'nonep-full' is taken by one of the package's systems" in ran.last

@@ -195,6 +195,37 @@ def test_a_changed_preset_changes_the_keys_of_what_names_it(tmp_path: Path) -> N
     assert {name for name in changed if not name.startswith(("table-", "figure-", "report"))} == META
 
 
+def test_a_study_has_systems_of_ones_own_beside_the_packages(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    rows = '[nonep-half]\ngates = "dynamic"\nstart = "random"\noff = {}\n[nonep-cut]\nstart = "intersection"\ngates = "static"\n'
+    own.write_text(rows.format(0.5), "utf-8")
+    groups = (
+        "{main: {systems: [nonep-full, nonep-half, meta-half], own: true}, cut: {systems: [nonep-half], gates: cut}}"
+    )
+
+    def planned() -> dict[str, Step]:
+        made = steps(study("smoke", words=(f"systems={own}", f"groups={groups}")), ud=None)
+        return {step.name: step for step in made}
+
+    found = planned()
+    words = f"--gates half --systems {own} --config"
+    assert words in shlex.join(found["nonep-half-0"].command)
+    assert words in shlex.join(found["meta-half-0"].command)
+    assert (found["nonep-half-0"].command[0], found["meta-half-0"].command[0]) == ("joint", "meta")
+    assert "--systems" not in found["nonep-full-0"].command
+    assert "--systems" not in found["test-nonep-half-0-others"].command
+    retested = f"--gates cut --systems {own} --subnetworks subnetworks/heads"
+    assert shlex.join(found["test-nonep-half-0-others-cut"].command).endswith(retested)
+    assert "heads-hi-0" in found
+    before = keys([*found.values()])
+    own.write_text(rows.format(0.25), "utf-8")
+    new = keys([*planned().values()])
+    changed = {name for name in new if before[name] != new[name] and not name.startswith(("table", "figure", "report"))}
+    half = ("nonep-half-0", "meta-half-0")
+    tests = {f"{kind}-{name}{code}" for name in half for kind, code in (("own", ""), ("test", "-others"))}
+    assert changed == {*half, *tests, "test-nonep-half-0-others-cut"}
+
+
 def test_a_new_treebank_redoes_no_model_and_no_other_test() -> None:
     words = ("tests.treebanks=[UD_Swedish-Demo, UD_Turkish-Demo, UD_Faroese-OFT]",)
     new = {*(f"test-{model}-0-no" for model in SIX), "facts"}

@@ -32,12 +32,21 @@ from sublingual.errors import ConfigError
 
 @dataclass(frozen=True)
 class Results:
-    """The tables of some material. `base`: the system that others are compared with, "full" for each loop's own, None: none."""
+    """The tables of some material. `base`: the system that others are compared with, "full" for each loop's own, None: none.
+
+    Raises ConfigError for a base that no record has, whether or not a table will ask for it.
+    """
 
     material: Material
     base: str | None = None
     seed: int = 0
     n_resamples: int = 10_000
+
+    def __post_init__(self) -> None:
+        if self.base is None or self.base == OWN_FULL:
+            return
+        if known := {**by_system(self.runs), **by_system(self.material.own)}:
+            refuse_unknown(self.base, known, kind="system")
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -53,9 +62,7 @@ class Results:
         return self._of([run for run in self.runs if not is_baseline(run.system)])
 
     def _of(self, runs: Sequence[Run]) -> Results:
-        """The results of some of the runs; without a base where these have none. ConfigError for one that no runs have."""
-        if self.base is not None and self.base != OWN_FULL and self.runs:
-            refuse_unknown(self.base, by_system(self.runs), kind="system")
+        """The results of some of the runs; without a base where these have none."""
         try:
             base = self.base if self.base is not None and bases_of(by_system(runs), self.base) else None
         except ConfigError:
@@ -116,16 +123,11 @@ class Results:
 
     @cached_property
     def own_comparisons(self) -> tuple[Paired, ...]:
-        """Of the systems with their bases on the training languages' own tests; controls have a table of their own.
-
-        Raises ConfigError for a base that no record has.
-        """
+        """Of the systems with their bases on the training languages' own tests; controls have a table of their own."""
         here = [run for run in self.material.own if run.treebank in self.own.compared]
         runs = [run for name, own in by_system(here).items() if not is_control(name) for run in own]
         if self.base is None or not runs:
             return ()
-        if self.base != OWN_FULL:
-            refuse_unknown(self.base, {**by_system(self.runs), **by_system(runs)}, kind="system")
         try:
             bases = bases_of(by_system(runs), self.base)
         except ConfigError:  # there is none on these tests

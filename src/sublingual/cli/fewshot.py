@@ -23,7 +23,7 @@ from sublingual.cli.common import (
     set_threads,
     table,
 )
-from sublingual.cli.stage2 import Found, Retested, retested
+from sublingual.cli.stage2 import Found, Retested, Systems, retested
 from sublingual.data.releases import ud_folder
 from sublingual.data.support import SUPPORT_SIZE
 from sublingual.data.treebanks import find
@@ -58,6 +58,7 @@ def fewshot(
     ] = "nearest",
     gates: Retested = None,
     subnetworks: Found = None,
+    systems: Systems = None,
     cap: Annotated[
         int | None, typer.Option("--cap", min=1, help="Score a fixed random sample of that many test sentences.")
     ] = None,
@@ -87,7 +88,7 @@ def fewshot(
     set_threads(threads)
     where = runtime.device(device)
     parser = Parser.from_pretrained(model, device=where)
-    parser = retested(parser, gates, subnetworks)
+    parser = retested(parser, gates, subnetworks, systems)
     start = config_for(parser) if config is None else settings.load(AdaptConfig, config)
     chosen = settings.changed(start, words or ())
     chosen = replace(chosen, precision=runtime.resolve_precision(chosen.precision, where))

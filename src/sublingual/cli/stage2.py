@@ -201,21 +201,23 @@ def _trained(
     return {"system": row.name, "off": off, **moved, "cpu_seconds": round(trained.run.cpu_seconds, 1)}
 
 
-def retested(parser: Parser, gates: str | None, subnetworks: Path | None) -> Parser:
+def retested(parser: Parser, gates: str | None, subnetworks: Path | None, systems: Path | None) -> Parser:
     """Returns the parser in the gates that a system starts with, in place of its own; as it is where none is named.
 
-    Raises ConfigError for a folder without a system.
+    Raises ConfigError for a folder of subnetworks or a file of systems without the name of one.
     """
     if gates is None:
         if subnetworks is not None:
             raise ConfigError(
                 f"--subnetworks {subnetworks}: say which gates to make of them, such as --gates intersection"
             )
+        if systems is not None:
+            raise ConfigError(f"--systems {systems}: say which of them, with --gates")
         return parser
     from sublingual.subnetworks.systems import system
     from sublingual.training.system import with_gates_of
 
-    row = system(f"nonep-{gates}")
+    row = system(f"nonep-{gates}", own=systems)
     found, weights = _seeds_of(row, subnetworks, [*parser.subnetworks])
     return with_gates_of(parser, row, found=found, weights=weights)
 

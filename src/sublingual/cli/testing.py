@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sublingual.cli.common import Device, Json, Threads, Ud, counting, refuse_unwritable, say_if_toy, set_threads, table
-from sublingual.cli.stage2 import Found, Retested, Treebanks, languages_of, retested
+from sublingual.cli.stage2 import Found, Retested, Systems, Treebanks, languages_of, retested
 
 if TYPE_CHECKING:
     from sublingual.fewshot import Record
@@ -31,6 +31,7 @@ def score(
     ] = "own",
     gates: Retested = None,
     subnetworks: Found = None,
+    systems: Systems = None,
     cap: Annotated[
         int | None, typer.Option("--cap", min=1, help="Score a fixed random sample of that many test sentences.")
     ] = None,
@@ -51,7 +52,7 @@ def score(
 
     set_threads(threads)
     parser = Parser.from_pretrained(model, device=runtime.device(device))
-    parser = retested(parser, gates, subnetworks)
+    parser = retested(parser, gates, subnetworks, systems)
     rows = []
     with counting("testing", len(banks)) as advance:
         for code, files in banks:

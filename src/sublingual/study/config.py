@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.resources import files
 from itertools import product
@@ -12,7 +13,7 @@ from typing import Literal
 from sublingual.config import changed, load
 from sublingual.data.catalogue import catalogue, stage2_treebanks
 from sublingual.errors import ConfigError
-from sublingual.subnetworks.systems import system
+from sublingual.subnetworks.systems import System, system
 
 SCALES = ("smoke", "small", "paper")
 EMBEDDED = "embedded"
@@ -107,17 +108,17 @@ class Group:
     treebanks: tuple[str, ...] = ()
     sizes: tuple[int, ...] = ()
 
-    def refuse_impossible(self, name: str) -> None:
-        """Raises ConfigError for what would fail once all is trained; `name` is the group's."""
+    def refuse_impossible(self, name: str, *, row: Callable[[str], System]) -> None:
+        """Raises ConfigError for what would fail once all is trained; `name` is the group's, `row` finds a system."""
         if self.seeds is not None and self.seeds < 1:
             raise ConfigError(f"{name}.seeds {self.seeds}: it is 1 or more; leave it out for the study's own number")
         if self.transfer not in WAYS and not re.fullmatch("[a-z]{2,3}", self.transfer):
             raise ConfigError(f"{name}.transfer {self.transfer!r}: allowed are {', '.join(WAYS)}, or a language's code")
         if self.gates is not None:
-            system(f"nonep-{self.gates}")
+            row(f"nonep-{self.gates}")
         otherwise = f"transfer = {self.transfer!r}" if self.transfer != "nearest" else ""
         otherwise = f"gates = {self.gates!r}" if self.gates is not None else otherwise
-        whole = [each for each in self.systems if system(each).gates == "full"] if otherwise else []
+        whole = [each for each in self.systems if row(each).gates == "full"] if otherwise else []
         if whole:
             raise ConfigError(f"{name}: {whole[0]} has no subnetworks, so that {otherwise} means nothing to it")
 
@@ -158,15 +159,17 @@ class Study:
     """The whole study; defaults are the paper's.
 
     `ud`: `embedded`, or empty for the UD release that commands find. `seeds`: seed s trains stage 1 and stage 2 and draws
-    the s-th support set. `languages`: the treebanks of stage 2 (none: the paper's seven). `conflicts`: in how many last
-    steps the gradients of languages are compared (section 7.2), for the six systems. `gpus`, `memory_mb`: what a step
-    asks of a cluster.
+    the s-th support set. `languages`: the treebanks of stage 2 (none: the paper's seven). `systems`: a file of systems
+    beside the package's, written as `resources/systems.toml`, with its whole path. `conflicts`: in how many last steps the
+    gradients of languages are compared (section 7.2), for the six systems. `gpus`, `memory_mb`: what a step asks of a
+    cluster.
     """
 
     scale: str = ""
     ud: str = ""
     encoder: str = "bert-base-multilingual-cased"
     seeds: int = 5
+    systems: str = ""
     languages: tuple[str, ...] = ()
     validation: tuple[str, ...] = ()
     conflicts: int = 50
@@ -191,14 +194,18 @@ class Study:
             raise ConfigError(f"tests.cap {self.tests.cap}: it is 1 or more; leave it out to score all")
         if not self.groups:
             raise ConfigError("a study has at least one of groups; write [groups.main] with systems = [...]")
+        if self.systems and not Path(self.systems).is_absolute():
+            raise ConfigError(
+                f"systems {self.systems!r}: write the file's whole path, since steps run in the study's folder"
+            )
         for name, choice in self.choices.items():
             if choice.after is not None and choice.after not in self.choices:
                 raise ConfigError(f"choices.{name}.after {choice.after!r}: there is no such choice")
-            if system(choice.trains).loop == "none":
+            if self.row(choice.trains).loop == "none":
                 raise ConfigError(f"choices.{name}.trains {choice.trains!r}: it has no rates of stage 2")
             self._refuse_circle(name)
         for name, group in self.groups.items():
-            group.refuse_impossible(f"groups.{name}")
+            group.refuse_impossible(f"groups.{name}", row=self.row)
 
     def _refuse_circle(self, name: str) -> None:
         seen, after = {name}, self.choices[name].after
@@ -207,6 +214,10 @@ class Study:
                 raise ConfigError(f"choices.{name}.after: the choices {', '.join(sorted(seen))} wait for each other")
             seen.add(after)
             after = self.choices[after].after if after in self.choices else None
+
+    def row(self, name: str) -> System:
+        """Returns the system of that name, the package's or one's own. ConfigError as `systems.system`."""
+        return system(name, own=Path(self.systems) if self.systems else None)
 
     def training_treebanks(self) -> tuple[str, ...]:
         return self.languages or stage2_treebanks()

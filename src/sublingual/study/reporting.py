@@ -9,7 +9,6 @@ from sublingual.analysis.labels import languages_of
 from sublingual.data.catalogue import transferred_from
 from sublingual.study.config import Study
 from sublingual.study.keys import Step
-from sublingual.subnetworks.systems import system
 
 PAGE = "report.html"
 # Of what each table and figure is made; where there is nothing of the first, it is not.
@@ -86,7 +85,7 @@ def _results(study: Study, groups: Sequence[Sequence[Step]]) -> dict[str, list[s
             found["four"] += tests if len(banks) >= 4 else []
             can_guide = len(group.systems) >= 2 and len(languages_of(banks)) >= LEAST_LANGUAGES
             found["eight"] += tests if can_guide else []
-        if any(system(name).is_drawn for name in group.systems):
+        if any(study.row(name).is_drawn for name in group.systems):
             found["controls"] += [*own, *tests]
         made = [path for step in steps if step.kind in ("system", "subnetwork") for path in step.outputs]
         found["conflicts"] += [path for path in made if path.endswith("conflicts.json")]

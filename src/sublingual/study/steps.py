@@ -20,7 +20,7 @@ from sublingual.languages import resolve
 from sublingual.study.config import Choice, Group, Kind, Loop, Settings, Study
 from sublingual.study.keys import RESULTS, Step
 from sublingual.study.reporting import reporting
-from sublingual.subnetworks.systems import System, system
+from sublingual.subnetworks.systems import is_known
 
 SUFFIXES: dict[Kind, str] = {"heads": ".json", "weights": ".safetensors"}
 FACTS = "facts.jsonl"
@@ -64,6 +64,7 @@ class _Graph:
         self.study, self.ud = study, ud
         self.threads = ("--threads", str(study.threads))
         self.files = cache(self._files)  # which looks into folders
+        self.row = cache(study.row)
         self.subnetworks = cache(self._subnetworks)
         self.system = cache(self._system)
         self.group = cache(self._group)
@@ -155,7 +156,7 @@ class _Graph:
 
     def _system(self, name: str, seed: int) -> tuple[Step, ...]:
         """What one trained system needs, and the system last."""
-        if _row(name).loop == "none" and name != "stage1":
+        if self.row(name).loop == "none" and name != "stage1":
             return (self.pooled(name, seed),)
         before = tuple(self.before(name, seed))
         if name == "stage1":
@@ -170,7 +171,7 @@ class _Graph:
     def before(self, name: str, seed: int) -> Iterator[Step]:
         """Stage 1, and the subnetworks that the system needs."""
         yield self.stage1(seed)
-        if (kind := _row(name).made_from) is not None:
+        if (kind := self.row(name).made_from) is not None:
             if self.study.finding.start == "stage1":
                 yield self.stage1(0)
             yield from self.subnetworks(kind)
@@ -178,7 +179,7 @@ class _Graph:
     def stage2(
         self, name: str, model: str, seed: int, said: tuple[str, ...], inputs: tuple[str, ...], preset: str
     ) -> Step:
-        row, banks = _row(name), self.study.training_treebanks()
+        row, banks = self.row(name), self.study.training_treebanks()
         command = "meta" if row.loop == "meta" else "joint"
         found, made = self.found(name)
         gates = name.partition("-")[2]
@@ -201,14 +202,15 @@ class _Graph:
         )
 
     def found(self, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The words for the folder of the subnetworks that a system needs, and their files."""
-        kind = _row(name).made_from
+        """The words for what a system is made from, its row and the folder of its subnetworks, and their files."""
+        kind, own = self.row(name).made_from, () if is_known(name) else ("--systems", self.study.systems)
         if kind is None:
-            return (), ()
-        return ("--subnetworks", f"subnetworks/{kind}"), tuple(step.outputs[0] for step in self.subnetworks(kind))
+            return own, ()
+        made = tuple(step.outputs[0] for step in self.subnetworks(kind))
+        return (*own, "--subnetworks", f"subnetworks/{kind}"), made
 
     def loop(self, name: str) -> Loop:
-        return self.study.meta if _row(name).loop == "meta" else self.study.joint
+        return self.study.meta if self.row(name).loop == "meta" else self.study.joint
 
     def compared(self, name: str) -> tuple[str, ...]:
         """The six systems of Table 1 are those of Table 5."""
@@ -251,14 +253,14 @@ class _Graph:
     # Testing.
 
     def tests(self, group: Group, name: str, seed: int) -> Iterator[Step]:
-        model, has_loop = f"{name}-{seed}", _row(name).loop != "none"
+        model, has_loop = f"{name}-{seed}", self.row(name).loop != "none"
         said = () if has_loop or name == "stage1" else ("--system", name)  # else its card says its name
         made, refers = tuple[str, ...](), ""
         if group.gates is not None:
             start = f"nonep-{group.gates}"
             yield from self.before(start, seed)
             found, made = self.found(start)
-            said, refers = (*said, "--gates", group.gates, *found), str(asdict(_row(start)))
+            said, refers = (*said, "--gates", group.gates, *found), str(asdict(self.row(start)))
         if group.own:
             step = self.own(model, said, _ending(group))
             yield replace(step, inputs=(*step.inputs, *made), refers=refers)
@@ -350,11 +352,6 @@ class _Graph:
 def _ending(group: Group) -> str:
     """What the files of a group's records end with where it is tested in other gates than its own."""
     return "" if group.gates is None else f"-{group.gates}"
-
-
-@cache
-def _row(name: str) -> System:
-    return system(name)
 
 
 def _said(settings: Settings) -> tuple[str, ...]:

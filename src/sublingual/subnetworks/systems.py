@@ -124,6 +124,15 @@ def system(name: str, *, own: Path | None = None) -> System:
     return known[name]
 
 
+def is_known(name: str) -> bool:
+    """Whether the package itself has a system of that name."""
+    try:
+        system(name)
+    except ConfigError:
+        return False
+    return True
+
+
 def starting_gates(
     row: System,
     found: Mapping[str, Sequence[Subnetwork]],
