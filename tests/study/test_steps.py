@@ -197,7 +197,7 @@ def test_a_changed_preset_changes_the_keys_of_what_names_it(tmp_path: Path) -> N
 
 def test_a_study_has_systems_of_ones_own_beside_the_packages(tmp_path: Path) -> None:
     own = tmp_path / "own.toml"
-    rows = '[nonep-half]\ngates = "dynamic"\nstart = "random"\noff = {}\n[nonep-cut]\nstart = "intersection"\ngates = "static"\n'
+    rows = '[nonep-half]\ngates = "dynamic"\nstart = "random"\noff = {}\n[nonep-cut]\ngates = "static"\n'
     own.write_text(rows.format(0.5), "utf-8")
     groups = (
         "{main: {systems: [nonep-full, nonep-half, meta-half], own: true}, cut: {systems: [nonep-half], gates: cut}}"
