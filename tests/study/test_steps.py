@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -11,10 +12,10 @@ import typer
 from sublingual.cli import app
 from sublingual.data.embedded import embedded_folder
 from sublingual.errors import ConfigError, DataError
-from sublingual.study.config import SCALES, Study, study
+from sublingual.study.config import SCALES, Group, Study, study
 from sublingual.study.keys import Step, keys
 from sublingual.study.progress import to_do
-from sublingual.study.steps import steps, targets
+from sublingual.study.steps import FACTS, steps, targets
 
 SIX = tuple(f"{loop}-{gates}" for loop in ("nonep", "meta") for gates in ("full", "static", "dynamic"))
 
@@ -317,3 +318,41 @@ def test_tables_and_figures_are_of_what_there_is() -> None:
     few = {step.name for step in steps(study("small", words=(seven,)), ud=None)}
     assert "figure-factors" in few
     assert "table-guidance" not in few
+
+
+@pytest.mark.parametrize(
+    ("systems", "there", "base"),
+    [
+        ("nonep-static", set(), False),
+        ("nonep-full, stage1", set(), False),
+        ("nonep-half, nonep-full", {"table-factor", "figure-changes", "figure-factors"}, True),
+        ("nonep-static, nonep-full", {"table-factor", "table-paper-factor", "figure-changes", "figure-factors"}, True),
+        ("nonep-shuffle, nonep-static", {"figure-masks"}, False),
+        ("nonep-shuffle", set(), False),
+    ],
+)
+def test_what_needs_a_full_system_or_what_a_mask_is_held_against_is_not_planned_without(
+    tmp_path: Path, systems: str, there: set[str], base: bool
+) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('[nonep-half]\ngates = "dynamic"\nstart = "random"\noff = 0.5\n', "utf-8")
+    group = Group(systems=tuple(systems.split(", ")))
+    chosen = replace(study("small"), systems=str(own), groups={"main": group})
+    found = {step.name: step for step in steps(chosen, ud=None)}
+    some = {"table-factor", "table-paper-factor", "figure-changes", "figure-factors", "figure-masks"}
+    assert some & set(found) == there
+    assert ("--base" in found["table-system"].command) == base
+
+
+def test_the_tables_of_a_study_with_one_system_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of results/keep99, from its records; what of the treebanks' facts is needed is not kept there."""
+    folder = Path(__file__).parents[2] / "results" / "keep99"
+    monkeypatch.chdir(folder)
+    found = [step.command for step in steps(study("study.toml"), ud=None) if step.kind == "table"]
+    made = {}
+    for command in found:
+        words = [word for word in command[: command.index("--out")] if word != FACTS]
+        made[command[command.index("--by") + 1]] = [*words, "--resamples", "20"]
+    assert {"system", "treebank", "language", "ablation", "paper"} <= {*made}
+    for by in {*made} - {"data", "label", "label-list"}:
+        app(made[by], standalone_mode=False)

@@ -130,6 +130,12 @@ def ablations(
     return tuple(line if line.p_value is None else replace(line, holm=next(corrected)) for line in found)
 
 
+def held_against(name: str) -> set[str]:
+    """Returns what a bar of Figure 3 is held against; nothing for a system that is none."""
+    found = ((re.fullmatch(control.pattern, name), control) for control in CONTROLS if control.is_drawn)
+    return {match.expand(control.against) for match, control in found if match is not None}
+
+
 def of_the_same_seeds(systems: Mapping[str, Sequence[Run]]) -> list[Run]:
     """Returns the runs whose treebank and seeds all of these systems have."""
     shared = set.intersection(*({_seeds(run) for run in runs} for runs in systems.values()))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from sublingual.analysis.ablations import held_against
 from sublingual.analysis.guidance import LEAST_LANGUAGES
 from sublingual.analysis.labels import languages_of
+from sublingual.analysis.paper import paper_runs
+from sublingual.analysis.records import full_of
 from sublingual.data.catalogue import transferred_from
 from sublingual.study.config import Study
 from sublingual.study.keys import Step
@@ -20,10 +24,10 @@ TABLES = {
     "language": ("own",),
     "conflict": ("conflicts",),
     "ablation": ("all", "own"),
-    "factor": ("main", "facts"),
+    "factor": ("gains", "facts"),
     "guidance": ("eight", "facts"),
     "paper": ("paper", "facts"),
-    "paper-factor": ("paper", "facts"),
+    "paper-factor": ("paper gains", "facts"),
     "data": ("facts",),
     "training": ("main", "facts"),
     "choice": ("choices",),
@@ -45,14 +49,14 @@ def reporting(
     """Returns the steps from the study's results; `groups` are the steps of its groups, `facts` that of the treebanks,
     `choices` those by which rates are chosen."""
     main = next(iter(study.groups.values())).systems
-    base = ("--base", "full") if any(name.endswith("-full") for name in main) else ()
+    base = ("--base", "full") if _gaining(main) else ()
     files = {**_results(study, groups), "facts": [*facts.outputs]}
     files["choices"] = [path for step in choices if step.kind == "fewshot" for path in step.outputs]
     for kind, sheets, endings in (("table", TABLES, TABLE_FORMATS), ("figure", FIGURES, FIGURE_FORMATS)):
         for name, names in sheets.items():
-            if not files[names[0]]:
+            if not files.get(names[0]):
                 continue
-            found = tuple(dict.fromkeys(path for each in names for path in files[each]))
+            found = tuple(dict.fromkeys(path for each in names for path in files.get(each, ())))
             outs = tuple(f"{kind}s/{name}.{ending}" for ending in endings)
             words = (*found, "--by", name, *base) if kind == "table" else (name, *found)
             written = (word for out in outs for word in ("--out", out))
@@ -64,12 +68,14 @@ def reporting(
 def _results(study: Study, groups: Sequence[Sequence[Step]]) -> dict[str, list[str]]:
     """The files that tables and figures are made from, by what they hold.
 
-    `main`: few-shot tests of the first group, `beside`: of baselines; `paper`, `two`, `four`: those of the first where some
-    of its treebanks are the paper's, or where there are so many, which a density and a correlation need; `eight`: where it
-    has so many languages and two systems, as guidance needs. `controls`: of systems with random gates.
+    `main`: few-shot tests of the first group, `beside`: of baselines; `paper`: those of the first where some of its treebanks
+    are the paper's; `eight`: where it has so many languages and two systems, as guidance needs. `gains`: those of the first
+    where some system has its full one beside it, `paper gains`: a system of the paper's on its treebanks; `two`, `four`:
+    those on so many treebanks, which a density and a correlation need. `controls`: where random masks stand beside what they
+    are held against.
     """
-    kinds = ("main", "beside", "paper", "two", "four", "eight", "all", "own", "controls", "curve", "conflicts", "heads")
-    found: dict[str, list[str]] = {kind: [] for kind in kinds}
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    tested = {name for group in study.groups.values() for name in group.systems}
     for i, (group, steps) in enumerate(zip(study.groups.values(), groups, strict=True)):
         tests = [step.outputs[0] for step in steps if step.kind == "fewshot"]
         own = [step.outputs[0] for step in steps if step.kind == "own"]
@@ -79,15 +85,26 @@ def _results(study: Study, groups: Sequence[Sequence[Step]]) -> dict[str, list[s
             found["beside"] += tests
         if i == 0:
             banks = group.treebanks or study.test_treebanks()
-            found["main"] += tests
-            found["paper"] += tests if any(transferred_from(bank) for bank in banks) else []
-            found["two"] += tests if len(banks) >= 2 else []
-            found["four"] += tests if len(banks) >= 4 else []
-            can_guide = len(group.systems) >= 2 and len(languages_of(banks)) >= LEAST_LANGUAGES
-            found["eight"] += tests if can_guide else []
-        if any(study.row(name).is_drawn for name in group.systems):
-            found["controls"] += [*own, *tests]
+            gaining = _gaining(group.systems)
+            of_paper, by_paper = any(transferred_from(bank) for bank in banks), {run.system for run in paper_runs()}
+            for kind, holds in {
+                "main": True,
+                "paper": of_paper,
+                "eight": len(group.systems) >= 2 and len(languages_of(banks)) >= LEAST_LANGUAGES,
+                "gains": gaining,
+                "paper gains": of_paper and not by_paper.isdisjoint(gaining),
+                "two": gaining and len(banks) >= 2,
+                "four": gaining and len(banks) >= 4,
+            }.items():
+                found[kind] += tests if holds else []
+        masked = [name for name in group.systems if not tested.isdisjoint(held_against(name))]
+        found["controls"] += [*own, *tests] if masked else []
         made = [path for step in steps if step.kind in ("system", "subnetwork") for path in step.outputs]
         found["conflicts"] += [path for path in made if path.endswith("conflicts.json")]
         found["heads"] += [path for path in made if path.startswith("subnetworks/heads/")]
     return {kind: list(dict.fromkeys(paths)) for kind, paths in found.items()}
+
+
+def _gaining(systems: Sequence[str]) -> list[str]:
+    """The systems whose full one is there too, over which they have gains."""
+    return [name for name in systems if full_of(name) != name and full_of(name) in systems]
