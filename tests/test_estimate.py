@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -22,6 +23,7 @@ from sublingual.estimate import (
     ratio_variance,
     right_words,
     t_quantile,
+    t_two_sided,
 )
 from sublingual.scoring import sentence_counts
 
@@ -103,10 +105,17 @@ def test_words_without_head_or_label_do_not_count() -> None:
 # the interval
 
 
-@pytest.mark.parametrize("free", [2, 3, 5, 10, 19, 40, 1000])
-def test_t_quantiles_are_students(free: int) -> None:
-    exact = student.ppf(0.975, free)
-    assert t_quantile(0.975, free=float(free)) == pytest.approx(exact, rel=0.04 if free == 2 else 0.01)
+@pytest.mark.parametrize("free", [1.0, 1.3, 2.0, 3.7, 10.0, 40.0, 1000.0, 2e5])
+def test_quantiles_and_tails_are_students(free: float) -> None:
+    for p in (0.5, 0.8, 0.975, 0.9999):
+        assert t_quantile(p, free=free) == pytest.approx(student.ppf(p, free), rel=2e-4, abs=1e-9)
+    for t in (0.0, -0.4, 2.0, 13.0):
+        assert t_two_sided(t, free=free) == pytest.approx(2 * student.sf(abs(t), free), rel=1e-3, abs=1e-9)
+
+
+def test_with_endless_degrees_of_freedom_student_is_normal() -> None:
+    assert t_quantile(0.975, free=math.inf) == pytest.approx(1.959964, abs=1e-5)
+    assert t_two_sided(1.959964, free=math.inf) == pytest.approx(0.05, abs=1e-5)
 
 
 def test_the_variance_of_the_ratio_is_that_of_the_bootstrap() -> None:

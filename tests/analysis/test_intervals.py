@@ -11,9 +11,9 @@ import pytest
 from scipy import stats
 
 from sublingual.analysis.details import BySentence, Details
-from sublingual.analysis.intervals import Interval, Resampled, interval_of, resampled, seeds_interval, two_sided
+from sublingual.analysis.intervals import Draw, Interval, Resampled, interval_of, resampled, seeds_interval, two_sided
 from sublingual.analysis.records import Run
-from sublingual.analysis.statistics import Draw, holm
+from sublingual.analysis.statistics import holm
 
 WORDS = (4, 10, 6, 20)
 

@@ -13,9 +13,9 @@ from statistics import fmean
 import numpy as np
 
 from sublingual.analysis.cells import cells_of, sd_over_seeds
-from sublingual.analysis.intervals import Interval, interval_of, resampled, two_sided
+from sublingual.analysis.intervals import Draw, Interval, interval_of, resampled, two_sided
 from sublingual.analysis.records import Run, by_system
-from sublingual.analysis.statistics import Draw, holm
+from sublingual.analysis.statistics import holm
 from sublingual.comparison import ROUNDING
 
 TEST, TRAINING = "test languages", "training languages"

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from sublingual.analysis.cells import sd_over_seeds
-from sublingual.analysis.intervals import Interval, resampled
+from sublingual.analysis.intervals import Draw, Interval, resampled
 from sublingual.analysis.records import Run, checked, read_records
-from sublingual.analysis.statistics import Draw
 from sublingual.errors import DataError
 
 FOLDER = "choices"

@@ -11,9 +11,8 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import TypeAdapter, ValidationError
 
-from sublingual.analysis.intervals import PER_CENT, Interval, SeedsGain, seeds_gain, seeds_interval
+from sublingual.analysis.intervals import PER_CENT, Draw, Interval, SeedsGain, seeds_gain, seeds_interval
 from sublingual.analysis.records import full_of
-from sublingual.analysis.statistics import Draw
 from sublingual.errors import ConfigError, DataError
 
 

@@ -1,9 +1,9 @@
 """Runs -> 95 % intervals of cells and means, and each treebank's difference of two systems, by one paired bootstrap.
 
 Drawn anew are the test sentences of each treebank; its support seeds, and the training runs once for all treebanks, are
-weighed anew by Student's t (`statistics.seed_weights`), since there are few. Supports that belong to one training run go
+weighed anew by Student's t (`seed_weights`), since there are few. Supports that belong to one training run go
 with it. All systems of a treebank see the same draws, so that differences are paired, and what else is named changes
-none. The treebanks stay: `statistics` draws them too.
+none. The treebanks stay as they are: `statistics` takes them as drawn too.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from functools import cache
 from statistics import fmean
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from jaxtyping import Float
 
 from sublingual.analysis.records import Run, by_system
-from sublingual.analysis.statistics import Draw, holm, seed_weights
+from sublingual.analysis.statistics import holm
 from sublingual.comparison import ROUNDING
 
 SIGNIFICANT = 0.05
@@ -122,6 +123,30 @@ def resampled(runs: Sequence[Run], *, generator: np.random.Generator, n_resample
         for name, las in _by_run(here, sentences, n_resamples, drawn.generator("sentences", treebank)).items():
             found[name][treebank] = drawn.averaged(treebank, here[name], las)
     return Resampled(found, n_resamples, tuple(without))
+
+
+class Draw:
+    """Generators for parts of one analysis, each by the part's name alone: the order of the parts changes no number."""
+
+    def __init__(self, generator: np.random.Generator) -> None:
+        self.number = int(generator.integers(2**63))
+
+    def __call__(self, *names: str) -> np.random.Generator:
+        return np.random.default_rng([self.number, crc32("\0".join(names).encode())])
+
+
+def seed_weights(n: int, generator: np.random.Generator, n_resamples: int) -> Float[np.ndarray, "resamples seeds"]:
+    """Returns weights of n seeds, each row of sum 1: means so weighted are Student's mean + t(n - 1) s / sqrt(n).
+
+    Quantiles over the rows are then Student's interval, and systems weighed by the same rows stay paired. Seeds drawn with
+    replacement have tails far too thin when they are few: of three that lean one way by chance they are as sure as can be.
+    """
+    if n == 1:
+        return np.ones((n_resamples, 1))
+    normal = generator.standard_normal((n_resamples, n))
+    normal -= normal.mean(axis=1, keepdims=True)
+    spread: Float[np.ndarray, "resamples 1"] = np.sqrt(generator.chisquare(n - 1, (n_resamples, 1)) / (n - 1))
+    return 1 / n + normal / spread / np.sqrt(n * (n - 1))
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,8 @@ import numpy as np
 from sublingual.analysis.cells import cells_of, compared_treebanks
 from sublingual.analysis.details import TrainingFile
 from sublingual.analysis.facts import Facts
-from sublingual.analysis.intervals import Interval, SeedsGain, seeds_gain, seeds_interval
+from sublingual.analysis.intervals import Draw, Interval, SeedsGain, seeds_gain, seeds_interval
 from sublingual.analysis.records import Run, by_system, full_of
-from sublingual.analysis.statistics import Draw
 from sublingual.errors import DataError, LanguageError
 from sublingual.languages import resolve
 

@@ -88,7 +88,7 @@ class Results:
         scored = {row.system for row in self.systems.rows if row.las is not None}
         own = [run for run in self.runs if run.treebank in self.systems.treebanks]
         pairs = {system: base for system, base in self.bases.items() if {system, base} <= scored}
-        return compare_systems(own, pairs, generator=self._generator(1), n_resamples=self.n_resamples)
+        return compare_systems(own, pairs)
 
     @cached_property
     def resampled(self) -> Resampled:
@@ -132,7 +132,7 @@ class Results:
             bases = bases_of(by_system(runs), self.base)
         except ConfigError:  # there is none on these tests
             return ()
-        return compare_systems(runs, bases, generator=self._generator(8), n_resamples=self.n_resamples)
+        return compare_systems(runs, bases)
 
     @cached_property
     def conflicts(self) -> tuple[ConflictRow, ...]:

@@ -1,26 +1,26 @@
 """Two systems on the same treebanks and supports -> their difference, its interval, and how often chance gives as much.
 
-The interval is from a hierarchical paired bootstrap: treebanks are drawn with replacement, then support seeds in each;
-training runs are weighed anew once for all treebanks, since each of them made one parser, by Student's t, since they are
-few (`seed_weights`). The p-value is from flipped signs of the treebanks' differences and the same weights. Several
-comparisons of one table are corrected together (Holm 1979). `comparison` compares two outputs of one file over its
-sentences.
+Treebanks and training runs are both taken as drawn from many (Clark 1973, the quasi-F of two random effects): a lucky
+training run moves all treebanks at once, which a test over treebanks alone would take for a sure difference. Several
+comparisons of one table are corrected together (Holm 1979). `intervals` draws test sentences and seeds, the treebanks as
+they are; `comparison` compares two outputs of one file over its sentences.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
-from zlib import crc32
 
 import numpy as np
 from jaxtyping import Float
 
 from sublingual.analysis.records import Run, by_system
 from sublingual.comparison import ROUNDING, Difference
-from sublingual.errors import ConfigError, DataError
+from sublingual.errors import DataError
+from sublingual.estimate import t_quantile, t_two_sided
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,6 @@ class Paired:
     n_left_out: int
     n_training: int
     n_training_base: int
-    n_resamples: int
 
     @property
     def caution(self) -> str:
@@ -61,21 +60,15 @@ class _Side:
     las: tuple[Float[np.ndarray, "_ training"], ...]
 
     @property
-    def by_treebank(self) -> Float[np.ndarray, "treebanks training"]:
-        return np.stack([each.mean(axis=0) for each in self.las])
+    def rows(self) -> Float[np.ndarray, "treebanks training"]:
+        """The mean over its supports of each treebank; of a single treebank each support."""
+        return np.stack([each.mean(axis=0) for each in self.las]) if len(self.las) > 1 else self.las[0]
 
 
-def compare_systems(
-    runs: Sequence[Run], bases: Mapping[str, str], *, generator: np.random.Generator, n_resamples: int = 10_000
-) -> tuple[Paired, ...]:
+def compare_systems(runs: Sequence[Run], bases: Mapping[str, str]) -> tuple[Paired, ...]:
     """Returns each system's comparison with its base (`tables.bases_of`), the p-values corrected for their number."""
-    own, draw = by_system(runs), Draw(generator)
-    found = [
-        compare_runs(
-            own[base], own[system], names=(base, system), generator=draw(base, system), n_resamples=n_resamples
-        )
-        for system, base in bases.items()
-    ]
+    own = by_system(runs)
+    found = [compare_runs(own[base], own[system], names=(base, system)) for system, base in bases.items()]
     corrected = holm([each.las.p_value for each in found])
     return tuple(replace(each, holm=value) for each, value in zip(found, corrected, strict=True))
 
@@ -85,18 +78,13 @@ def compare_runs(
     system: Sequence[Run],
     *,
     names: tuple[str, str],
-    generator: np.random.Generator,
-    n_resamples: int = 10_000,
 ) -> Paired:
-    """Returns how the runs of a system differ from those of its base; a generator in the same state gives the same numbers.
+    """Returns how the runs of a system differ from those of its base, with a 95 % interval and a two-sided p-value.
 
-    With two training runs or more of a system these are weighed anew too (`seed_weights`). Runs of both systems with the
-    same training seeds saw the same data in the same order and are weighed as pairs; supports that belong to one training
-    run go with it. Raises DataError where the systems have no pair in common, ConfigError for fewer than one
-    resample.
+    Runs of both systems with the same training seeds saw the same data in the same order and are taken as pairs; supports
+    that belong to one training run go with it. A single treebank stands for itself: its supports and training runs are
+    drawn. Raises DataError where the systems have no pair in common.
     """
-    if n_resamples < 1:
-        raise ConfigError(f"n_resamples {n_resamples}: at least 1 is needed, 10000 are usual")
     everything = {(run.treebank, run.support_seed) for run in [*base, *system]}
     kept = _pairs(base, system)
     n_pairs = sum(map(len, kept.values()))
@@ -110,46 +98,20 @@ def compare_runs(
             "adapted; test both with the same --seeds"
         )
     a, b = _side(base, kept), _side(system, kept)
-    weights = _training_weights(a, b, generator, n_resamples=n_resamples)
-    low, high = np.quantile(_bootstrapped(a, b, weights, generator), [0.025, 0.975])
-    mean_a, mean_b = float(a.by_treebank.mean()), float(b.by_treebank.mean())
-    p_value = _p_value(a, b, weights, generator)
+    mean_a, mean_b = float(a.rows.mean()), float(b.rows.mean())
+    half, p_value = _half_and_p(a, b)
+    difference = mean_b - mean_a
     return Paired(
         system=names[1],
         base=names[0],
-        las=Difference(mean_a, mean_b, mean_b - mean_a, float(low), float(high), p_value),
+        las=Difference(mean_a, mean_b, difference, difference - half, difference + half, p_value),
         holm=p_value,
         n_treebanks=len(kept),
         n_pairs=n_pairs,
         n_left_out=len(everything) - n_pairs,
         n_training=len(b.training),
         n_training_base=len(a.training),
-        n_resamples=n_resamples,
     )
-
-
-class Draw:
-    """Generators for parts of one analysis, each by the part's name alone: the order of the parts changes no number."""
-
-    def __init__(self, generator: np.random.Generator) -> None:
-        self.number = int(generator.integers(2**63))
-
-    def __call__(self, *names: str) -> np.random.Generator:
-        return np.random.default_rng([self.number, crc32("\0".join(names).encode())])
-
-
-def seed_weights(n: int, generator: np.random.Generator, n_resamples: int) -> Float[np.ndarray, "resamples seeds"]:
-    """Returns weights of n seeds, each row of sum 1: means so weighted are Student's mean + t(n - 1) s / sqrt(n).
-
-    Quantiles over the rows are then Student's interval, and systems weighed by the same rows stay paired. Seeds drawn with
-    replacement have tails far too thin when they are few: of three that lean one way by chance they are as sure as can be.
-    """
-    if n == 1:
-        return np.ones((n_resamples, 1))
-    normal = generator.standard_normal((n_resamples, n))
-    normal -= normal.mean(axis=1, keepdims=True)
-    spread: Float[np.ndarray, "resamples 1"] = np.sqrt(generator.chisquare(n - 1, (n_resamples, 1)) / (n - 1))
-    return 1 / n + normal / spread / np.sqrt(n * (n - 1))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -199,58 +161,44 @@ def _side(runs: Sequence[Run], kept: Mapping[str, Sequence[int | None]]) -> _Sid
     return _Side(training, tuple(arrays))
 
 
-def _training_weights(
-    a: _Side, b: _Side, generator: np.random.Generator, *, n_resamples: int
-) -> tuple[Float[np.ndarray, "resamples training_a"], Float[np.ndarray, "resamples training_b"]]:
-    """How much each training run counts in each resample; the same draws for both sides where the seeds are the same."""
+def _half_and_p(a: _Side, b: _Side) -> tuple[float, float]:
+    """Half the width of the interval, and the p-value.
 
-    of_a = seed_weights(len(a.training), generator, n_resamples)
-    return of_a, of_a if a.training == b.training else seed_weights(len(b.training), generator, n_resamples)
-
-
-def _bootstrapped(
-    a: _Side,
-    b: _Side,
-    weights: tuple[Float[np.ndarray, "resamples training_a"], Float[np.ndarray, "resamples training_b"]],
-    generator: np.random.Generator,
-) -> Float[np.ndarray, " resamples"]:
-    """The mean over treebanks of b - a in each resample.
-
-    A treebank that was drawn m times with n supports gets m * n draws of its supports: their counts are multinomial.
+    Score of treebank t and run r = mean + T + R + the rest. What treebanks vary by holds the rest once, and so does what
+    runs vary by: their sum less the rest is the mean's variance, no less than either alone. By Student's t, the degrees of
+    freedom Satterthwaite's (1946). No interval (0) and p = 1 where nothing varies that could be drawn.
     """
-    n_treebanks, n_resamples = len(a.las), len(weights[0])
-    times = generator.multinomial(n_treebanks, np.full(n_treebanks, 1 / n_treebanks), size=n_resamples)
-    total = np.zeros(n_resamples)
-    for i, (las_a, las_b) in enumerate(zip(a.las, b.las, strict=True)):
-        n = len(las_a)
-        counts = generator.multinomial(times[:, i] * n, np.full(n, 1 / n))  # [resamples, supports]
-        found = np.einsum("rs,st,rt->r", counts, las_b, weights[1]) - np.einsum(
-            "rs,st,rt->r", counts, las_a, weights[0]
-        )
-        total += found / n
-    return total / n_treebanks
+    differences = b.rows.mean(axis=1) - a.rows.mean(axis=1)
+    tables = [b.rows - a.rows] if a.training == b.training else [a.rows, b.rows]
+    treebanks = _Part.of(differences)
+    runs, rest = [_Part.of(table.mean(axis=0)) for table in tables], [_Part.of_rest(table) for table in tables]
+    of_runs = sum(part.variance for part in runs)
+    parts = [part for part in (treebanks, *runs, *rest) if part.free]
+    variance = max(treebanks.variance + of_runs - sum(part.variance for part in rest), treebanks.variance, of_runs)
+    mean = float(differences.mean())
+    if variance < ROUNDING**2:
+        return 0.0, 1.0 if abs(mean) < ROUNDING or not parts else 0.0
+    free = variance**2 / sum(part.variance**2 / part.free for part in parts)
+    free = max(free, min(part.free for part in parts))
+    error = math.sqrt(variance)
+    return t_quantile(0.975, free=free) * error, t_two_sided(mean / error, free=free)
 
 
-def _p_value(
-    a: _Side,
-    b: _Side,
-    weights: tuple[Float[np.ndarray, "resamples training_a"], Float[np.ndarray, "resamples training_b"]],
-    generator: np.random.Generator,
-) -> float:
-    """How often the difference is as large, either way, when the sign of each treebank's difference is random.
+@dataclass(frozen=True)
+class _Part:
+    """A part of a mean's variance and its degrees of freedom, both 0 where there is but one to draw from."""
 
-    To each such mean comes what drawing the training runs anew would change in it, 0 with one of each side: a lucky
-    training run moves all treebanks at once, which flipped signs alone would take for a sure difference.
-    """
-    differences = b.by_treebank.mean(axis=1) - a.by_treebank.mean(axis=1)  # [treebanks]
-    signs = 2.0 * generator.integers(2, size=(len(weights[0]), len(differences))) - 1  # [resamples, treebanks]
-    moved = weights[1] @ _centred(b) - weights[0] @ _centred(a)  # [resamples]
-    flipped = signs @ differences / len(differences) + moved
-    as_large = int(np.count_nonzero(np.abs(flipped) >= abs(differences.mean()) - ROUNDING))
-    return (as_large + 1) / (len(flipped) + 1)
+    variance: float
+    free: float
 
+    @classmethod
+    def of(cls, means: Float[np.ndarray, " drawn"]) -> _Part:
+        """Of what is drawn by itself: treebanks, training runs."""
+        return cls(float(means.var(ddof=1)) / len(means), len(means) - 1.0) if len(means) > 1 else cls(0.0, 0.0)
 
-def _centred(side: _Side) -> Float[np.ndarray, " training"]:
-    """By how much each training run's mean over treebanks is above the mean of all."""
-    means = side.by_treebank.mean(axis=0)
-    return means - means.mean()
+    @classmethod
+    def of_rest(cls, table: Float[np.ndarray, "treebanks training"]) -> _Part:
+        """Of what neither treebank nor training run explains."""
+        free = (table.shape[0] - 1.0) * (table.shape[1] - 1.0)
+        rest = table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + table.mean()
+        return cls(float((rest**2).sum()) / free / table.size, free) if free else cls(0.0, 0.0)

@@ -92,11 +92,13 @@ def on_comparisons(comparisons: Sequence[Paired]) -> list[str]:
     for each in comparisons:
         bases.setdefault(each.base, []).append(each.system)
     runs = sorted({n for each in comparisons if (n := min(each.n_training, each.n_training_base)) > 1})
-    over = f"; both over training runs ({' or '.join(map(str, runs))}) by Student's t" if runs else ""
+    both = (
+        f"treebanks and training runs ({' or '.join(map(str, runs))}, with their support sets)" if runs else "treebanks"
+    )
     against = "; ".join(f"of {', '.join(systems)} to {base}" for base, systems in bases.items())
     notes = [
-        f"difference: {against}; 95 %: treebanks and their support seeds drawn anew {comparisons[0].n_resamples} times; p: "
-        f"signs of the treebanks' differences flipped{over}; p corrected for {len(comparisons)} comparisons (Holm)"
+        f"difference: {against}; 95 % and p: {both} as drawn from many, by Student's t; p corrected for "
+        f"{len(comparisons)} comparisons (Holm)"
     ]
     for each in comparisons:
         if each.n_left_out:
