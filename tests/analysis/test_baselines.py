@@ -64,6 +64,15 @@ def test_where_it_had_the_training_file_a_parser_is_marked_and_never_best(runs: 
     assert [each.name for each in treebank_table(runs).averages][-1] == "without 1 that a parser learned from"
 
 
+def test_a_baseline_with_holes_takes_no_treebank_from_the_systems(runs: list[Run]) -> None:
+    some = [run for run in runs if (run.system, run.treebank) != ("udify", "UD_Faroese-OFT")]
+    found = system_table(some)
+    assert found.treebanks == ("UD_Faroese-OFT", "UD_Welsh-CCG")
+    assert [row.las for row in found.rows] == [40.0, None]
+    assert treebank_table(some).compared == found.treebanks
+    assert Results(Material(tuple(some)), "nonep-full").comparisons == ()
+
+
 def test_the_two_scores_that_section_5_prints_are_noted(runs: list[Run], run_of: MakeRun) -> None:
     beside = Beside(baselines=baselines())
     said = "UDify after few-shot fine-tuning, as section 5 prints it: UD_Faroese-OFT 53.8"

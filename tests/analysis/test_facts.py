@@ -91,7 +91,10 @@ def test_the_data_table_has_a_line_a_treebank(study: list[Path]) -> None:
         "news",
     )
     assert sheet.notes[0].startswith("test treebanks: 10 of 1 languages (the paper: 86 of 74)")
-    assert "part: what the paper uses the treebank for; other: it does not" in sheet.notes
+    assert (
+        "part: what the paper uses the treebank for; own train: trained on here, but not in the paper; other: neither"
+        in sheet.notes
+    )
     row = next(row for row in data_rows(material.facts) if row["treebank"] == "UD_Wolof-WTB")
     assert (row["split"], row["words"], row["pieces_per_word"], row["genres"]) == ("test", 100, 1.5, "fiction news web")
 
@@ -105,6 +108,8 @@ def test_validation_treebanks_have_a_line_and_do_not_count_as_tests() -> None:
         ("UD_Arabic-Mix", "other"),
     ]
     assert sheet.notes[0].startswith("test treebanks: 1 of 1 languages")
+    facts = {"UD_Arabic-Mix": facts_of(made("UD_Arabic-Mix", "ar", "news"), "f:1")}
+    assert data_sheet(facts, training=["UD_Arabic-Mix"]).rows[0][1] == "own train"
 
 
 def test_what_was_used_stands_beside_table_6() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,8 +113,23 @@ def test_the_random_transfer_language_is_a_control_of_the_nearest(run_of: MakeRu
     assert (line.interval, line.p_value, line.holm) == (None, None, None)  # one run a cell: nothing can be drawn
     sheet = ablation_sheet([line])
     assert sheet.rows[0][-3:] == ("2 of 3", "1", "lower on 79 of 86 treebanks")
-    assert sheet.notes[-1].startswith("of one training run intervals and p are of these two parsers")
+    assert sheet.notes[-1].startswith("of one training run the interval is of these two parsers")
     assert ablation_rows([line])[0]["difference"] == pytest.approx(-5 / 3)
+
+
+def test_of_one_training_run_there_is_no_p(run_of: MakeRun) -> None:
+    runs = [
+        run_of(name, t, las + i % 2, support_seed=i)
+        for name, las in (("nonep-static", 40.0), ("nonep-static (intersection)", 30.0))
+        for t in ("x", "y")
+        for i in range(3)
+    ]
+    (line,) = ablations(runs, [], generator=np.random.default_rng(0), n_resamples=50)
+    assert line.own.interval is not None
+    assert (line.p_value, line.holm) == (None, None)
+    again = [replace(run, training_seed=1, las=run.las + 1) for run in runs]
+    (line,) = ablations([*runs, *again], [], generator=np.random.default_rng(0), n_resamples=50)
+    assert line.p_value is None or line.p_value == line.holm
 
 
 def test_other_gates_at_the_test_are_controls_of_the_own_ones(run_of: MakeRun) -> None:

@@ -221,6 +221,14 @@ def test_means_by_words_and_without_small_treebanks(run_of: MakeRun) -> None:
     assert large.las == {"a": 55.0}
 
 
+def test_a_cap_makes_no_treebank_small(run_of: MakeRun) -> None:
+    runs = [run_of("a", t, 10.0, n_sentences=50, n_words=500) for t in ("x", "y")]
+    assert [each.name for each in treebank_table(runs, sentences={"x": 900, "y": 55}).averages][-1] == (
+        "without 1 of under 60 sentences"
+    )
+    assert not any("under 60" in each.name for each in treebank_table(runs, sentences={"x": 900, "y": 60}).averages)
+
+
 def test_a_mean_by_words_weighs_the_test_files_where_they_are_known(run_of: MakeRun) -> None:
     """A capped test scores as many sentences of a small treebank as of a large one."""
     runs = [run_of("a", "x", 10.0, n_sentences=100, n_words=100), run_of("a", "y", 70.0, n_sentences=100, n_words=100)]

@@ -13,7 +13,7 @@ import pytest
 from sublingual.data.embedded import embedded_folder
 from sublingual.study.config import study
 from sublingual.study.keys import keys
-from sublingual.study.plans import write_plan
+from sublingual.study.plans import PLAN, read_plan, write_plan
 from sublingual.study.progress import to_do
 from sublingual.study.steps import steps
 
@@ -56,6 +56,37 @@ def test_the_commands_of_a_plan_can_be_called_by_hand(
     (tmp_path / "keys").mkdir()
     (tmp_path / lines[commands.index(facts)][-1]).touch()
     assert "facts" not in to_do(graph, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("joint.set=[bacth=3]", "joint: unknown setting 'bacth'"),
+        ("stage1.set=[finetune.stepz=3]", "stage1: unknown"),
+        ("meta.adapt=[optimiser=adam]", "meta.adapt: unknown"),
+        ("finding.heads.set=[prune.keep=much]", "finding.heads: "),
+    ],
+)
+def test_words_that_a_step_would_refuse_are_refused_in_the_plan(
+    run: Run, tmp_path: Path, word: str, message: str
+) -> None:
+    ran = run("study", "run", "--scale", "smoke", "--dry-run", "--out", tmp_path / "s", "--set", word)
+    assert ran.code == 2
+    assert message in ran.last
+
+
+def test_where_nothing_is_to_do_the_settings_are_kept_all_the_same(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = run("study", "status", "--out", tmp_path)
+    assert f"holds no study; begin one: sublingual study run --scale SCALE --out {tmp_path}" in ran.last
+    monkeypatch.setattr("sublingual.cli.study.to_do", lambda *_, **__: {})
+    assert run("study", "run", "--scale", "smoke", "--out", tmp_path, *SMALL).code == 0
+    assert run("study", "status", "--out", tmp_path).code == 0
+    chosen, _ = read_plan(tmp_path / PLAN)
+    assert chosen.tests.cap == 2
+    assert run("study", "run", "--out", tmp_path, *SMALL, "--set", "tests.cap=3").code == 0
+    assert read_plan(tmp_path / PLAN)[0].tests.cap == 3
 
 
 def test_a_report_leaves_out_what_was_made_with_other_settings(

@@ -100,6 +100,11 @@ def test_unknown_keys_of_groups_are_refused(tmp_path: Path) -> None:
             "systems 'own.toml': write the file's whole path, since steps run in the study",
         ),
         ("smoke", ("systems=/none/own.toml",), "/none/own.toml cannot be read as a table of systems"),
+        (
+            "smoke",
+            ("encoder=./mine",),
+            "encoder './mine': write the folder's whole path, since steps run in the study's",
+        ),
         ("smoke", ("choices.nonep.trains=stage1",), "choices.nonep.trains 'stage1': it has no rates of stage 2"),
         ("smoke", ("choices.nonep.after=nonep",), "choices.nonep.after: the choices nonep wait for each other"),
         ("smoke", ("choices.nonep.after=meta",), "choices.nonep.after 'meta': there is no such choice"),

@@ -227,6 +227,17 @@ def test_a_study_has_systems_of_ones_own_beside_the_packages(tmp_path: Path) -> 
     assert changed == {*half, *tests, "test-nonep-half-0-others-cut"}
 
 
+def test_another_content_of_an_encoder_s_folder_redoes_what_was_made_of_it(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    chosen = study("smoke", words=(f"encoder={tmp_path}",))
+    before = keys(steps(chosen, ud=None))
+    (tmp_path / "config.json").write_text('{"layers": 3}')
+    after = keys(steps(chosen, ud=None))
+    assert before["stage1-0"] != after["stage1-0"]
+    assert before["meta-dynamic-0"] != after["meta-dynamic-0"]
+    assert before["facts"] == after["facts"]
+
+
 def test_a_new_treebank_redoes_no_model_and_no_other_test() -> None:
     words = ("tests.treebanks=[UD_Swedish-Demo, UD_Turkish-Demo, UD_Faroese-OFT]",)
     new = {*(f"test-{model}-0-no" for model in SIX), "facts"}
@@ -279,7 +290,12 @@ def test_a_curve_s_usual_size_is_no_test_of_the_main_group() -> None:
     [
         (("groups.main.systems=[nonep-fool]",), ConfigError, "unknown system 'nonep-fool'"),
         (("joint.config=nowhere.toml",), ConfigError, "nowhere.toml: neither a preset nor a file of settings"),
-        (("tests.treebanks=[UD_Swedish-Dem]",), DataError, "UD_Swedish-Dem"),
+        (("tests.treebanks=[UD_Swedish-Dem]",), DataError, "UD_Swedish-Dem.*or name others: --set 'languages="),
+        (
+            ("languages=[UD_Norwegian-Demo, UD_Norwegian-Nynorsk]",),
+            ConfigError,
+            "languages: UD_Norwegian-Demo and UD_Norwegian-Nynorsk are of one language; a study has one treebank of each",
+        ),
         (
             ("groups.other={systems: [nonep-full], treebanks: [UD_Turkish-Demo]}",),
             ConfigError,

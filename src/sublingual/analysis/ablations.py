@@ -175,7 +175,7 @@ def _line(
         return None
     drawn = resampled(kept, generator=generator, n_resamples=n_resamples)
     moved = np.mean([drawn.las[name][t] - drawn.las[against][t] for t in both], axis=0)
-    between = interval_of(moved)
+    between, n_training = interval_of(moved), len({run.training_seed for run in kept})
     own, other = (
         Mean(fmean(las[system][t] for t in both), sd_over_seeds(runs, both), drawn.mean(system, both))
         for system, runs in by_system(kept).items()
@@ -188,11 +188,11 @@ def _line(
         own=own,
         other=other,
         interval=between,
-        p_value=None if between is None else two_sided(moved),
+        p_value=None if between is None or n_training == 1 else two_sided(moved),
         holm=None,
         lower=sum(las[name][t] < las[against][t] - ROUNDING for t in both),
         n_treebanks=len(both),
-        n_training=len({run.training_seed for run in kept}),
+        n_training=n_training,
     )
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from sublingual.analysis.records import Run, by_system
+
+FEW = 5
+"""Of more treebanks than these a note gives the number alone."""
 
 
 @dataclass(frozen=True)
@@ -80,15 +84,26 @@ def notes_on(
     seeds = {name: {(run.treebank, run.support_seed) for run in runs} for name, runs in own.items()}
     unequal = sorted({t for one in seeds.values() for other in seeds.values() for t, _ in one ^ other if t in compared})
     if unequal:
-        said.append(f"not all systems had the same support seeds: {', '.join(unequal)}")
+        where = ", ".join(unequal) if len(unequal) <= FEW else f"on {len(unequal)} of {len(compared)} treebanks"
+        said.append(f"not all systems had the same support seeds: {where}")
     for name, runs in own.items():
         if len(settings := {run.settings for run in runs}) > 1:
-            said.append(f"{name}: runs of {len(settings)} different settings of adaptation")
+            said.append(
+                f"{name}: runs of {len(settings)} settings of adaptation, which differ in {_differing(settings)}"
+            )
     seeds_of = {name: {run.training_seed for run in runs} for name, runs in own.items()}
     alone = [name for name, found in seeds_of.items() if len(found) == 1 and found != {None}]
     if alone:
         said.append(f"one training run of {', '.join(alone)}; intervals and sd leave its training variance out")
     return tuple(said)
+
+
+def _differing(settings: Iterable[str]) -> str:
+    """The names of those settings that are not the same in all."""
+    values = [json.loads(each) if each else {} for each in settings]
+    names = dict.fromkeys(name for each in values for name in each)
+    found = [name for name in names if len({json.dumps(each.get(name)) for each in values}) > 1]
+    return ", ".join(f"{name} ({' or '.join(sorted({str(each.get(name)) for each in values}))})" for name in found)
 
 
 def _cell(runs: Sequence[Run]) -> Cell:

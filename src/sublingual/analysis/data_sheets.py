@@ -17,9 +17,12 @@ from sublingual.languages import resolve
 _PRINTED = tuple(f"printed_{split}" for split in SPLITS)
 
 
-def data_sheet(facts: Mapping[str, Facts]) -> Sheet:
-    """Returns section 3's table: of each treebank language, family, sizes, words, licence, genres, as counted."""
-    rows = [_data_line(each) for each in facts.values()]
+def data_sheet(facts: Mapping[str, Facts], *, training: Sequence[str] = ()) -> Sheet:
+    """Returns section 3's table: of each treebank language, family, sizes, words, licence, genres, as counted.
+
+    `training`: the treebanks that the parsers learned from, which need not be the paper's.
+    """
+    rows = [_data_line(each, training) for each in facts.values()]
     tests = [each for name, each in facts.items() if (entry := entry_of(name)) is not None and entry.role == "test"]
     notes = []
     if tests:
@@ -31,7 +34,7 @@ def data_sheet(facts: Mapping[str, Facts]) -> Sheet:
             f"{sum(each.words or 0 for each in tests)} words"
         )
     notes += [
-        "part: what the paper uses the treebank for; other: it does not",
+        "part: what the paper uses the treebank for; own train: trained on here, but not in the paper; other: neither",
         "families and genera: UD's list of languages; licence, genres: the treebank's README; sizes: its files",
     ]
     columns = ("treebank", "part", "language", "family", "train", "dev", "test", "test words", "licence", "genres")
@@ -61,10 +64,10 @@ def data_rows(facts: Mapping[str, Facts]) -> list[Plain]:
     ]
 
 
-def _data_line(each: Facts) -> tuple[str, ...]:
+def _data_line(each: Facts, training: Sequence[str]) -> tuple[str, ...]:
     entry = entry_of(each.treebank)
     sizes = [str(each.splits[name].sentences) if name in each.splits else "-" for name in SPLITS]
-    part = "other" if entry is None else entry.role
+    part = entry.role if entry is not None else "own train" if each.treebank in training else "other"
     family = str(families().get(each.code, "-"))
     words = "-" if each.words is None else str(each.words)
     return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sublingual.analysis.beside import Plain
-from sublingual.analysis.factors import Factor, gaining, gains, go_together
+from sublingual.analysis.factors import Factor, gaining, gains, go_together, on_pretraining
 from sublingual.analysis.rendering import Entry, Sheet
 from sublingual.analysis.tables import TreebankTable
 from sublingual.errors import ConfigError
@@ -28,6 +28,7 @@ def factor_sheet(table: TreebankTable, factors: Sequence[Factor]) -> Sheet:
         "Pearson's r over treebanks of a property and the gain in LAS over "
         + "; ".join(f"{base} ({system})" for system, base in systems.items()),
         "an interval without 0 is no proof here: treebanks of one language or family are no independent points",
+        *on_pretraining(factors),
     )
     return Sheet(("factor", *systems), tuple(rows), notes)
 

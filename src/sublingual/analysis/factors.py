@@ -93,6 +93,17 @@ def go_together(factor: Factor, gained: Mapping[str, float]) -> Correlation | No
     return correlation([factor.values[treebank] for treebank in both], [gained[treebank] for treebank in both])
 
 
+def on_pretraining(factors: Sequence[Factor]) -> list[str]:
+    """Says how many languages no pretraining text is known of: a line over log10 is mostly the step from them to the others."""
+    for values in (each.values.values() for each in factors if each.key == "pretraining"):
+        none, n = sum(value == 0 for value in values), len(values)
+        if none and none < n:
+            return [
+                f"pretraining: {none} of {n} treebanks are of languages without any (0); r and slope are mostly theirs"
+            ]
+    return []
+
+
 def similarity_and_gain(table: TreebankTable, system: str) -> Correlation | None:
     """Returns how a system's gain over its base goes with the similarity of the transfer language (figure 2, top)."""
     return go_together(similarity(table), gains(table, system))

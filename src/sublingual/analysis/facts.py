@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from sublingual.data.catalogue import catalogue
+from sublingual.data.support import SUPPORT_SIZE
 from sublingual.errors import DataError, LanguageError
 from sublingual.languages import resolve
 
@@ -75,6 +76,13 @@ class Facts:
     def words(self) -> int | None:
         """Words of the test split."""
         return self.splits["test"].words if "test" in self.splits else None
+
+    @property
+    def kept(self) -> int | None:
+        """Sentences of the test split beside a support set, which is drawn from it where there is no dev split."""
+        if "test" not in self.splits:
+            return None
+        return self.splits["test"].sentences - (0 if "dev" in self.splits else SUPPORT_SIZE)
 
 
 _FACTS = TypeAdapter(Facts)

@@ -14,15 +14,24 @@ from sublingual.analysis.paper import (
 )
 from sublingual.analysis.rendering import Entry, Sheet, number
 
+LARGE = 1 / 3
+"""A label with a larger share of the right words is named."""
+
 
 def label_sheet(table: LabelTable) -> Sheet:
     """Returns Table 3: for each system the share of right instances of unseen and of rare labels, the paper's beside it."""
     rows = []
     for system, found in table.systems.items():
         printed = PRINTED_TABLE_3.get(system, ("-", "-"))
-        cells = [text for kind, said in zip(KINDS, printed, strict=True) for text in (*_right(found[kind]), said)]
+        cells = [
+            text
+            for kind, said in zip(KINDS, printed, strict=True)
+            for text in (*_right(found[kind]), number(table.mean_over_labels(system, kind)), said)
+        ]
         rows.append((system, *cells))
-    columns = tuple(text for kind in KINDS for text in (kind, f"{kind}, label alone", f"{kind}, printed"))
+    columns = tuple(
+        text for kind in KINDS for text in (kind, f"{kind}, label alone", f"{kind}, mean of labels", f"{kind}, printed")
+    )
     n = len(table.rows)
     hidden = table.count("unseen") + table.count("rare")
     has_gains = any(own.gain is not None for found in table.systems.values() for own in found.values())
@@ -35,6 +44,12 @@ def label_sheet(table: LabelTable) -> Sheet:
         "per cent of the words of these labels with the right head and full label ± sd over seeds [95 %] (labels/languages "
         "on which any was right)"
         + ("; then minus the full system of the same loop, over the same seeds [95 %]" if has_gains else ""),
+        "mean of labels: each label counts alike, however many its words",
+        *(
+            f"of all {kind} words that are right {100 * most[1]:.0f} % have one label, {most[0]}"
+            for kind in KINDS
+            if (most := table.most_of(kind)) is not None and most[1] > LARGE
+        ),
     )
     return Sheet(("system", *columns), tuple(rows), notes)
 
@@ -66,6 +81,7 @@ def label_rows(table: LabelTable) -> list[Plain]:
             "kind": kind,
             "n_labels": table.count(kind),
             **_plain(found[kind]),
+            "mean_over_labels": table.mean_over_labels(system, kind),
             "labels": found[kind].labels,
             "languages": found[kind].languages,
             **gain_columns("percent", found[kind].gain),

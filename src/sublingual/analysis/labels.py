@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import stdev
+from statistics import fmean, stdev
 
 import numpy as np
 
@@ -79,6 +79,19 @@ class LabelTable:
     def count(self, kind: str) -> int:
         """Returns how many labels are of that kind."""
         return sum(row.kind == kind for row in self.rows)
+
+    def mean_over_labels(self, system: str, kind: str) -> float | None:
+        """Returns the mean of the labels' per cent, in which each label counts alike, however many its words; None for none."""
+        found = [row.systems[system].percent for row in self.rows if row.kind == kind]
+        known = [percent for percent in found if percent is not None]
+        return fmean(known) if known else None
+
+    def most_of(self, kind: str) -> tuple[str, float] | None:
+        """Returns the label that has most of the right words of a kind, all systems together, and its share of them."""
+        right = {row.label: sum(own.both for own in row.systems.values()) for row in self.rows if row.kind == kind}
+        total = sum(right.values())
+        label = max(right, key=lambda name: right[name], default="")
+        return (label, right[label] / total) if total else None
 
 
 def label_table(
@@ -190,6 +203,7 @@ def _row(
 
 
 def _right(runs: Sequence[Run], labels: Sequence[str], draw: _Intervals) -> Right:
+    """Of all words with one of these labels."""
     gold = label_right = both = 0
     is_trained_anew = len({run.training_seed for run in runs}) > 1
     by_seed: dict[object, list[int]] = {}

@@ -14,7 +14,6 @@ from sublingual.analysis.facts import Facts
 from sublingual.analysis.records import Run
 from sublingual.analysis.tables import SystemTable, TreebankTable
 from sublingual.data.catalogue import LANGUAGE_CODES
-from sublingual.data.support import SUPPORT_SIZE
 from sublingual.languages import nearest
 
 ENCODER = "bert-base-multilingual-cased"
@@ -180,7 +179,8 @@ def _kept(facts: Facts | None) -> tuple[int | None, int | None]:
     if facts is None or "test" not in facts.splits:
         return None, None
     test = facts.splits["test"]
-    left = test.sentences if "dev" in facts.splits else test.sentences - SUPPORT_SIZE
+    left = facts.kept
+    assert left is not None
     return left, round(test.words * left / test.sentences)
 
 

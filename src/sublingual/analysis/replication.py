@@ -9,7 +9,7 @@ from statistics import fmean
 import numpy as np
 
 from sublingual.analysis.beside import Beside, Plain, bounds, brackets
-from sublingual.analysis.factors import Correlation, Factor, Slope, correlation, factors, gains, slope
+from sublingual.analysis.factors import Correlation, Factor, Slope, correlation, factors, gains, on_pretraining, slope
 from sublingual.analysis.facts import Facts
 from sublingual.analysis.intervals import Interval
 from sublingual.analysis.paper import ENCODER, paper_runs
@@ -222,8 +222,11 @@ def replication_rows(rows: Sequence[Replicated]) -> list[Plain]:
     ]
 
 
-def replicated_factor_sheet(rows: Sequence[ReplicatedFactor]) -> Sheet:
-    """Returns a line a system and factor of figure 2: r and slope, ours and the paper's side by side."""
+def replicated_factor_sheet(rows: Sequence[ReplicatedFactor], pretrained: Sequence[Factor] = ()) -> Sheet:
+    """Returns a line a system and factor of figure 2: r and slope, ours and the paper's side by side.
+
+    `pretrained`: the factors of the records, of which pretraining's zeros are counted.
+    """
     lines = tuple(
         (row.system, row.factor, str(row.n), *map(_short, (row.r, row.printed_r, row.slope, row.printed_slope)))
         for row in rows
@@ -234,6 +237,7 @@ def replicated_factor_sheet(rows: Sequence[ReplicatedFactor]) -> Sheet:
         "r: Pearson's, over treebanks, of factor and gain in LAS over the full system of the same loop (95 %: Fisher's)",
         f"slope: LAS of gain for {units}; by least squares (95 %: Student's t over treebanks)",
         *(f"ours: {own}; the paper's: {theirs}" for own, theirs in names),
+        *on_pretraining(pretrained),
         "an interval without 0 is no proof here: treebanks of one language or family are no independent points",
         _LEVELS.format("what gains go with"),
     )

@@ -213,7 +213,7 @@ def _paper(results: Results, main: Results, places: Places) -> Section | None:
     sheets, absent = [], []
     for caption, make in (
         ("Ours and the printed rows", lambda: replication.replication_sheet(main.replicated)),
-        ("What the gains go with", lambda: replication.replicated_factor_sheet(main.replicated_factors)),
+        ("What the gains go with", lambda: replication.replicated_factor_sheet(main.replicated_factors, main.factors)),
     ):
         try:
             sheets.append((caption, _linked(make(), lambda row, _: places.system(row[0]))))
@@ -226,7 +226,7 @@ def _data(results: Results, main: Results, places: Places) -> Section:
     sheets: list[tuple[str, Sheet]] = []
     absent: list[str] = []
     if results.material.facts:
-        sheet = data_sheets.data_sheet(results.material.facts)
+        sheet = data_sheets.data_sheet(results.material.facts, training=results.training)
         sheets.append(("Treebanks (section 3)", _linked(sheet, lambda _row, _column: "#files")))
     else:
         absent.append("no facts of treebanks: write them with `sublingual data facts FILE`, and name that file too")

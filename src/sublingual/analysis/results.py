@@ -79,8 +79,9 @@ class Results:
 
     @cached_property
     def treebanks(self) -> TreebankTable:
-        words = {name: facts.words for name, facts in self.material.facts.items()}
-        return treebank_table(self.runs, bases=self.bases, words=words)
+        facts = self.material.facts
+        words, kept = ({name: getattr(each, kind) for name, each in facts.items()} for kind in ("words", "kept"))
+        return treebank_table(self.runs, bases=self.bases, words=words, sentences=kept)
 
     @cached_property
     def comparisons(self) -> tuple[Paired, ...]:

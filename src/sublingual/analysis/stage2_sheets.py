@@ -181,7 +181,7 @@ def ablation_sheet(rows: Sequence[Ablation]) -> Sheet:
     ]
     if any(row.n_training == 1 for row in rows):
         notes.append(
-            "of one training run intervals and p are of these two parsers, not of what training them again would give"
+            "of one training run the interval is of these two parsers, not of what training them again would give; no p"
         )
     return Sheet(columns, lines, tuple(notes))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sublingual.analysis.baselines import competing, notes_on_baselines
+from sublingual.analysis.baselines import competing, is_baseline, notes_on_baselines
 from sublingual.analysis.cells import (
     Cell,
     cells_of,
@@ -67,7 +67,8 @@ class SystemTable:
 @dataclass(frozen=True)
 class TreebankRow:
     """One treebank: the training language that is nearest to it, its scored sentences and words in the mean over the runs,
-    the words of its test files where they are known, and a cell a system."""
+    the words of its test files where they are known, the sentences that they keep beside a support set, and a cell a
+    system."""
 
     treebank: str
     code: str | None
@@ -75,6 +76,7 @@ class TreebankRow:
     n_sentences: int | None
     n_words: int | None
     test_words: int | None
+    kept: int | None
     cells: Mapping[str, Cell]
 
 
@@ -135,31 +137,37 @@ def system_table(runs: Sequence[Run]) -> SystemTable:
     A system that is adapted on no treebank has no scores, and does not keep the others from theirs.
     """
     cells, own = cells_of(runs), by_system(runs)
-    compared = compared_treebanks(cells)
+    compared = _compared(cells)
     rows = tuple(_system_row(name, own[name], cells, compared) for name in own)
     said = "sd: over the seeds, of the mean over treebanks; sd in a treebank: over the seeds in each, then the mean"
     tied = sum(len(_best(cells, treebank)) > 1 for treebank in compared)
     beside = [name for name in own if name not in competing(own)]
     among = f" among all rows but {', '.join(beside)}" if beside else ""
-    wins = (
-        f"best: share of the {len(compared)} treebanks{among}; a tie counts for each of the systems (there are {tied})"
-    )
+    wins = f"best: share of the {len(compared)} treebanks{among}; a tie counts for each of its systems (ties: {tied})"
     notes = (said, wins, *notes_on_baselines(cells), *notes_on(own, cells, compared))
     return SystemTable(rows, compared, notes)
 
 
 def treebank_table(
-    runs: Sequence[Run], *, bases: Mapping[str, str] | None = None, words: Mapping[str, int | None] | None = None
+    runs: Sequence[Run],
+    *,
+    bases: Mapping[str, str] | None = None,
+    words: Mapping[str, int | None] | None = None,
+    sentences: Mapping[str, int | None] | None = None,
 ) -> TreebankTable:
     """Returns all treebanks by transfer language, with each system's difference to its base if it has one.
 
-    `words`: how many the test files of each treebank have, of which a capped test scores some. The groups are in the order of
-    their codes, which is the paper's; the treebanks in the order of the runs.
+    `words`: how many the test files of each treebank have, `sentences`: how many of theirs are left beside a support set; of
+    both a capped test scores some. The groups are in the order of their codes, which is the paper's; the treebanks in the
+    order of the runs.
     """
     cells, own, bases = cells_of(runs), by_system(runs), bases or {}
-    compared = compared_treebanks(cells)
+    compared = _compared(cells)
     names = dict.fromkeys(run.treebank for run in runs)
-    rows = [_treebank_row(treebank, runs, cells, (words or {}).get(treebank)) for treebank in names]
+    rows = [
+        _treebank_row(treebank, runs, cells, (words or {}).get(treebank), (sentences or {}).get(treebank))
+        for treebank in names
+    ]
     codes = sorted({row.code for row in rows}, key=lambda code: (code is None, code))
     groups = tuple(
         _group(code, f"of {code or 'no transfer language'}", [row for row in rows if row.code == code], own, compared)
@@ -197,6 +205,11 @@ def difference(row: TreebankRow, system: str, base: str) -> float | None:
     return one.las - other.las
 
 
+def _compared(cells: Mapping[str, Mapping[str, Cell]]) -> tuple[str, ...]:
+    """The treebanks on which all systems are adapted; baselines, which stand beside them, have no say."""
+    return compared_treebanks({name: own for name, own in cells.items() if not is_baseline(name)} or cells)
+
+
 def _best(cells: Mapping[str, Mapping[str, Cell]], treebank: str) -> list[str]:
     here = {name: cells[name][treebank] for name in competing(cells) if treebank in cells[name]}
     las = {name: cell.las for name, cell in here.items() if not cell.has_seen}
@@ -211,7 +224,7 @@ def _system_row(
     own = [cells[name][treebank] for treebank in compared if treebank in cells[name]]
     zero_shot = mean_of(cell.zero_shot for cell in own) if len(own) == len(compared) else None
     zero_shot_sd = None if zero_shot is None else sd_over_seeds(_zero_shot(runs), compared)
-    if not own or any(cell.las is None for cell in own):
+    if not own or len(own) < len(compared) or any(cell.las is None for cell in own):
         return SystemRow(name, None, None, None, zero_shot, zero_shot_sd, None, None, *costs)
     competes = name in competing(cells)
     best = [winners for treebank in compared if name in (winners := _best(cells, treebank))]
@@ -231,8 +244,9 @@ def _system_row(
 
 
 def _stage2_minutes(runs: Sequence[Run]) -> float | None:
-    learned = {run.training_seed: run.details.parser.settings for run in runs if run.details.parser is not None}
-    found = [settings["stage2_cpu_seconds"] for settings in learned.values() if "stage2_cpu_seconds" in settings]
+    """In the mean over the parsers that were tested: one that was made again with the same seed is another."""
+    known = (run.details.parser.settings for run in runs if run.details.parser is not None)
+    found = {run_of["stage2_cpu_seconds"] for run_of in known if "stage2_cpu_seconds" in run_of}
     return sum(found) / len(found) / 60 if found else None
 
 
@@ -242,7 +256,11 @@ def _zero_shot(runs: Sequence[Run]) -> list[Run]:
 
 
 def _treebank_row(
-    treebank: str, runs: Sequence[Run], cells: Mapping[str, Mapping[str, Cell]], test_words: int | None
+    treebank: str,
+    runs: Sequence[Run],
+    cells: Mapping[str, Mapping[str, Cell]],
+    test_words: int | None,
+    kept: int | None,
 ) -> TreebankRow:
     own = [run for run in runs if run.treebank == treebank]
     nearest = placed(own)
@@ -250,7 +268,8 @@ def _treebank_row(
     sizes = (mean_of(run.n_sentences for run in own), mean_of(run.n_words for run in own))
     n_sentences, n_words = (None if size is None else round(size) for size in sizes)
     found = {name: of_system[treebank] for name, of_system in cells.items() if treebank in of_system}
-    return TreebankRow(treebank, code, similarity, n_sentences, n_words, test_words, found)
+    kept = max((n for n in (n_sentences, kept) if n is not None), default=None)
+    return TreebankRow(treebank, code, similarity, n_sentences, n_words, test_words, kept, found)
 
 
 def _group(
@@ -272,8 +291,8 @@ def _averages(rows: Sequence[TreebankRow], runs: Mapping[str, Sequence[Run]]) ->
     weights = tuple(float(n) for n in words if n is not None)
     if rows and len(weights) == len(rows) and sum(weights):
         yield _average(said, rows, runs, weights)
-    large = [row for row in rows if row.n_sentences is not None and row.n_sentences >= FEW_SENTENCES]
-    if large and all(row.n_sentences is not None for row in rows) and len(large) < len(rows):
+    large = [row for row in rows if row.kept is not None and row.kept >= FEW_SENTENCES]
+    if large and all(row.kept is not None for row in rows) and len(large) < len(rows):
         yield _average(f"without {len(rows) - len(large)} of under {FEW_SENTENCES} sentences", large, runs)
     unseen = [row for row in rows if not any(cell.has_seen for cell in row.cells.values())]
     if unseen and len(unseen) < len(rows):

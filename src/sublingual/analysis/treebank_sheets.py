@@ -14,6 +14,9 @@ from sublingual.analysis.paper import PRINTED_FEWSHOT_UDIFY
 from sublingual.analysis.rendering import Entry, Sheet, number
 from sublingual.analysis.tables import Average, Group, Tally, TreebankRow, TreebankTable, difference
 
+FEW_RUNS = 5
+"""With fewer a corrected p-value of a single treebank is hardly ever small: Student's t of so few degrees of freedom."""
+
 
 def treebank_sheet(table: TreebankTable, *, beside: Beside | None = None) -> Sheet:
     """Returns Table 2's shape: zero-shot → adapted ± sd [95 %] (difference to the base) of each system, means below (their
@@ -160,6 +163,8 @@ def _on_tally(tally: Tally, table: TreebankTable, beside: Beside) -> str:
     if beside.differences is not None:
         up = sum(d.difference > 0 for d in sure)
         text += f"; for sure (Holm over treebanks) better on {up}, worse on {len(sure) - up}"
+        runs = max((row.cells[tally.system].n_runs for row in table.total.rows if tally.system in row.cells), default=0)
+        text += f" ({runs} runs a treebank can hardly show more)" if 1 < runs < FEW_RUNS else ""
     found = similarity_and_gain(table, tally.system)
     if found is None:
         return text

@@ -12,13 +12,15 @@ import typer
 
 from sublingual.analysis.choices import best, loop_of, points
 from sublingual.cli.common import Ud, Words, say, table
+from sublingual.cli.words import refuse_words
 from sublingual.data.embedded import embedded_folder
 from sublingual.data.releases import ud_folder
 from sublingual.errors import DataError, TrainingError
+from sublingual.locks import only_run_in
 from sublingual.study.choices import write_choice
 from sublingual.study.config import EMBEDDED, Study, study
 from sublingual.study.keys import Step, keys
-from sublingual.study.plans import PLAN, read_plan
+from sublingual.study.plans import PLAN, read_plan, write_plan
 from sublingual.study.progress import beginning, is_done, marks_by_output, to_do
 from sublingual.study.reporting import PAGE
 from sublingual.study.steps import steps, targets
@@ -53,6 +55,7 @@ def run(
     """Do the steps that are not done. Stopped or killed, it goes on where it was when called again."""
     chosen = study(scale, words=tuple(words or ()))
     folder, release = _folder(out, scale), _release(chosen, ud, needed=not dry or commands)
+    refuse_words(chosen)
     graph = steps(chosen, ud=release)
     wanted = targets(chosen, groups or ())
     why = to_do(graph, folder, wanted=wanted)
@@ -63,7 +66,11 @@ def run(
     elif dry:
         table(["step", "kind", "minutes", "why"], [[s.name, s.kind, _minutes(s), why[s.name]] for s in todo])
     _say_budget(graph, todo, chosen, None if profile else cores or chosen.cores)
-    if dry or not todo:
+    if dry:
+        return
+    if not todo:
+        with only_run_in(folder):
+            write_plan(folder, chosen, release)
         return
     from sublingual.study import engine  # slow to import
 
@@ -100,7 +107,7 @@ def report(scale: Scale = "smoke", out: Out = None) -> None:
         n = len(found) - len(there)
         say(f"left out, as made with other settings than now or not to the end: {n} of {len(found)} files")
     if not there:
-        raise DataError(f"{folder} has no results yet; get some: sublingual study run --out {folder}")
+        raise DataError(f"{folder} has no results yet; get some with `sublingual study run`, called as it was before")
     say(f"{len(there)} of {len(of_all.inputs)} files of results are there")
     page([*there, folder / PAGE])
 

@@ -232,11 +232,11 @@ def _paper(results: Results) -> Made:
 
 def _paper_factor(results: Results) -> Made:
     found = results.replicated_factors
-    return replicated_factor_sheet(found), replicated_factor_rows(found), {}
+    return replicated_factor_sheet(found, results.factors), replicated_factor_rows(found), {}
 
 
 def _data(results: Results) -> Made:
-    return data_sheet(results.material.facts), data_rows(results.material.facts), {}
+    return data_sheet(results.material.facts, training=results.training), data_rows(results.material.facts), {}
 
 
 def _training(results: Results) -> Made:

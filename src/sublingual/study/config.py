@@ -194,6 +194,10 @@ class Study:
             raise ConfigError(f"tests.cap {self.tests.cap}: it is 1 or more; leave it out to score all")
         if not self.groups:
             raise ConfigError("a study has at least one of groups; write [groups.main] with systems = [...]")
+        if self.encoder.startswith(".") or (Path(self.encoder).is_dir() and not Path(self.encoder).is_absolute()):
+            raise ConfigError(
+                f"encoder {self.encoder!r}: write the folder's whole path, since steps run in the study's folder"
+            )
         if self.systems and not Path(self.systems).is_absolute():
             raise ConfigError(
                 f"systems {self.systems!r}: write the file's whole path, since steps run in the study's folder"

@@ -29,6 +29,8 @@ def write_plan(folder: Path, study: Study, ud: Path | None) -> Path:
 def read_plan(path: Path) -> tuple[Study, Path | None]:
     """Returns the study and the release that a folder's plan names; ConfigError where there is none."""
     if not path.is_file():
-        raise ConfigError(f"{path.parent} holds no study; begin one: sublingual study run --out {path.parent}")
+        raise ConfigError(
+            f"{path.parent} holds no study; begin one: sublingual study run --scale SCALE --out {path.parent}"
+        )
     plan = json.loads(path.read_text(encoding="utf-8"))
     return from_mapping(Study, plan["study"], source=str(path)), None if plan["ud"] is None else Path(plan["ud"])

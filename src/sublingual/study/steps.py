@@ -15,7 +15,7 @@ from pathlib import Path
 from sublingual.config import presets, values_of
 from sublingual.data.catalogue import entry_of, transferred_from
 from sublingual.data.treebanks import Split, count, find, treebanks
-from sublingual.errors import ConfigError
+from sublingual.errors import ConfigError, DataError
 from sublingual.languages import resolve
 from sublingual.study.config import Choice, Group, Kind, Loop, Settings, Study
 from sublingual.study.keys import RESULTS, Step
@@ -96,7 +96,7 @@ class _Graph:
             (*command, *_said(c), "--seed", str(seed), *self.threads),
             self.files(c.treebanks, "train", "dev"),
             (f"models/stage1-{seed}",),
-            _preset(c),
+            _preset(c) + _folder(self.study.encoder),
             self.study.cost.start + self.study.cost.stage1,
             work=f"models/stage1-{seed}.run",
         )
@@ -112,7 +112,7 @@ class _Graph:
             (*command, "--encoder", self.study.encoder, *_said(c), "--seed", str(seed), *self.threads),
             (*self.files(banks, "train"), *self.files(held_out, "dev")),
             (f"models/{name}-{seed}",),
-            _preset(c),
+            _preset(c) + _folder(self.study.encoder),
             self.study.cost.start + self.study.cost.pooled,
             work=f"models/{name}-{seed}.run",
         )
@@ -127,6 +127,12 @@ class _Graph:
 
     def _subnetworks(self, kind: Kind) -> tuple[Step, ...]:
         banks, seeds = self.study.training_treebanks(), range(self.study.finding.seeds)
+        codes: dict[str, str] = {}
+        for bank in banks:
+            if (other := codes.setdefault(resolve(bank).code, bank)) != bank:
+                raise ConfigError(
+                    f"languages: {other} and {bank} are of one language; a study has one treebank of each"
+                )
         return tuple(self.subnetwork(treebank, kind, seed) for treebank in banks for seed in seeds)
 
     def subnetwork(self, treebank: str, kind: Kind, seed: int) -> Step:
@@ -142,7 +148,7 @@ class _Graph:
             ("subnetwork", "find", folder, treebank, "--seed", str(seed), *start, *of_kind, *said, *self.threads),
             (*(["models/stage1-0"] if c.start == "stage1" else []), *self.files((treebank,), "train", "dev")),
             (f"{folder}/{code}-{seed}{SUFFIXES[kind]}",),
-            _preset(chosen),
+            _preset(chosen) + ("" if c.start == "stage1" else _folder(self.study.encoder)),
             self.study.cost.start + (self.study.cost.heads if kind == "heads" else self.study.cost.weights),
             work=f"{folder}/{code}-{seed}.run",
         )
@@ -346,7 +352,12 @@ class _Graph:
         """The treebanks' files of these splits."""
         if self.ud is None:
             return ()
-        return tuple(str(path) for name in names for split in splits for path in find(self.ud, name).files(split))
+        try:
+            return tuple(str(path) for name in names for split in splits for path in find(self.ud, name).files(split))
+        except DataError as fault:
+            raise DataError(
+                f"{fault}; or name others: --set 'languages=[UD_..., ...]' for stage 2, --set 'tests.treebanks=[...]'"
+            ) from fault
 
 
 def _ending(group: Group) -> str:
@@ -372,6 +383,12 @@ def _preset(settings: Settings) -> str:
     if settings.config not in presets() and not (path.is_absolute() and path.is_file()):
         raise ConfigError(f"{settings.config}: neither a preset nor a file of settings with its whole path")
     return json.dumps(values_of(settings.config), sort_keys=True, default=str)
+
+
+def _folder(encoder: str) -> str:
+    """The files of an encoder that is a folder, names and sizes; nothing for one by name."""
+    files = sorted(path for path in Path(encoder).rglob("*") if path.is_file()) if Path(encoder).is_absolute() else []
+    return "".join(f"\n{path.relative_to(encoder)} {path.stat().st_size}" for path in files)
 
 
 def _from(treebank: str) -> str:
