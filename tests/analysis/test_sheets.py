@@ -9,6 +9,7 @@ import pytest
 
 from sublingual.analysis.material import Material
 from sublingual.analysis.records import Run
+from sublingual.analysis.rendering import probability
 from sublingual.analysis.results import Results
 from sublingual.analysis.statistics import compare_systems
 from sublingual.analysis.system_sheets import system_rows, system_sheet
@@ -55,7 +56,7 @@ def test_comparisons_stand_in_the_line_of_their_system(runs: list[Run]) -> None:
     assert sheet.columns[-3:] == ("difference", "95 %", "p")
     assert sheet.rows[0][-3:] == ("-", "-", "-")
     d = found[0].las
-    assert sheet.rows[1][-3:] == ("+2.00", f"{d.low:+.2f} to {d.high:+.2f}", f"{found[0].holm:.4f}")
+    assert sheet.rows[1][-3:] == ("+2.00", f"{d.low:+.2f} to {d.high:+.2f}", probability(found[0].holm))
     assert sheet.notes[-1].startswith(
         "difference: of nonep-static to nonep-full; 95 % and p: treebanks as drawn from many, by Student's t; p corrected for 1"
     )

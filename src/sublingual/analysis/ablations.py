@@ -13,9 +13,9 @@ from statistics import fmean
 import numpy as np
 
 from sublingual.analysis.cells import cells_of, sd_over_seeds
-from sublingual.analysis.intervals import Draw, Interval, interval_of, resampled, two_sided
+from sublingual.analysis.intervals import Draw, Interval, Resampled, interval_of, resampled, two_sided
 from sublingual.analysis.records import Run, by_system
-from sublingual.analysis.statistics import holm
+from sublingual.analysis.statistics import compare_runs, holm
 from sublingual.comparison import ROUNDING
 
 TEST, TRAINING = "test languages", "training languages"
@@ -96,7 +96,8 @@ class Mean:
 class Ablation:
     """A control against another system, over the treebanks and the training runs that both have.
 
-    own, other: the means of the two. interval, p_value: of their difference; holm: over all lines of the table.
+    own, other: the means of the two. interval, p_value: of their difference; holm: over all lines of the table. None where
+    nothing could be drawn, no p of one training run.
     """
 
     control: Control
@@ -174,8 +175,8 @@ def _line(
     if not both:
         return None
     drawn = resampled(kept, generator=generator, n_resamples=n_resamples)
-    moved = np.mean([drawn.las[name][t] - drawn.las[against][t] for t in both], axis=0)
-    between, n_training = interval_of(moved), len({run.training_seed for run in kept})
+    n_training = len({run.training_seed for run in kept})
+    between, p_value = _difference(drawn, pair, [run for run in kept if run.treebank in both])
     own, other = (
         Mean(fmean(las[system][t] for t in both), sd_over_seeds(runs, both), drawn.mean(system, both))
         for system, runs in by_system(kept).items()
@@ -188,12 +189,28 @@ def _line(
         own=own,
         other=other,
         interval=between,
-        p_value=None if between is None or n_training == 1 else two_sided(moved),
+        p_value=None if n_training == 1 else p_value,
         holm=None,
         lower=sum(las[name][t] < las[against][t] - ROUNDING for t in both),
         n_treebanks=len(both),
         n_training=n_training,
     )
+
+
+def _difference(
+    drawn: Resampled, pair: Mapping[str, Sequence[Run]], kept: Sequence[Run]
+) -> tuple[Interval | None, float | None]:
+    """Over several treebanks as in Table 1 (`statistics`); on a single one its sentences are drawn."""
+    name, against = pair
+    own = by_system(kept)
+    treebanks = {run.treebank for run in kept}
+    if len(treebanks) > 1:
+        las = compare_runs(own[against], own[name], names=(against, name)).las
+        return Interval(las.low, las.high), las.p_value
+    (treebank,) = treebanks
+    moved = drawn.las[name][treebank] - drawn.las[against][treebank]
+    between = interval_of(moved)
+    return between, None if between is None else two_sided(moved)
 
 
 def _seeds(run: Run) -> tuple[str, int | None, int | None]:

@@ -136,6 +136,15 @@ def is_text(sheet: Sheet, column: int) -> bool:
     return 2 * sum(bool(re.match(r"(r )?[-+−]?\d", text)) for text in said) < len(said)
 
 
+def probability(p: float | None) -> str:
+    """Returns a p-value as text, "-" for None; none is so small that it would read 0.
+
+    >>> probability(0.00001), probability(0.0273)
+    ('<0.0001', '0.0273')
+    """
+    return "-" if p is None else "<0.0001" if p < 0.0001 else f"{p:.4f}"
+
+
 def number(value: float | None, *, digits: int = 2, sign: bool = False) -> str:
     """Returns the number as text, "-" for None."""
     if value is None:

@@ -16,7 +16,7 @@ from sublingual.analysis.paper import (
     PRINTED_TABLE_4,
     PRINTED_TABLE_5,
 )
-from sublingual.analysis.rendering import Entry, Sheet, number
+from sublingual.analysis.rendering import Entry, Sheet, number, probability
 from sublingual.analysis.statistics import Paired
 from sublingual.analysis.system_sheets import comparison_row, on_comparisons
 
@@ -90,7 +90,7 @@ def own_rows(table: OwnTable, resampled: Resampled | None = None, *, comparisons
 
 def _own_difference(found: Paired) -> str:
     d = found.las
-    return f"{d.difference:+.2f} [{d.low:+.2f}, {d.high:+.2f}], p {found.holm:.4f}"
+    return f"{d.difference:+.2f} [{d.low:+.2f}, {d.high:+.2f}], p {probability(found.holm)}"
 
 
 def _own_mean(system: str, table: OwnTable, resampled: Resampled | None) -> str:
@@ -121,7 +121,7 @@ def conflict_sheet(rows: Sequence[ConflictRow]) -> Sheet:
                 + gained(row.cosine_gain, digits=3),
                 "-" if printed is None else f"{printed[1]:.2f}",
                 "-" if row.coupling is None else number(row.coupling.r, sign=True),
-                "-" if row.coupling is None else number(row.coupling.p_value, digits=4),
+                probability(None if row.coupling is None else row.coupling.p_value),
                 number(PRINTED_COUPLING.get(row.system), sign=True),
             )
         )
@@ -166,7 +166,7 @@ def ablation_sheet(rows: Sequence[Ablation]) -> Sheet:
             row.where,
             *(_mean(each) for each in (row.own, row.other)),
             f"{row.difference:+.2f}{brackets(row.interval, digits=2)}",
-            number(row.holm, digits=4),
+            probability(row.holm),
             f"{row.lower} of {row.n_treebanks}",
             str(row.n_training),
             row.control.printed,
@@ -176,8 +176,9 @@ def ablation_sheet(rows: Sequence[Ablation]) -> Sheet:
     scores = ("LAS", "its LAS", "difference", "p", "lower on", "training runs")
     columns = ("control", "system", "against", "on", *scores, "the paper")
     notes = [
-        "both means are of the runs with the same seeds, ± sd over them; in brackets 95 %: sentences drawn anew, "
-        "training runs with their support sets by Student's t; p corrected for all lines of this table (Holm)",
+        "both means are of the runs with the same seeds, ± sd over them; in brackets 95 %, of a mean: sentences drawn anew, "
+        "training runs with their support sets by Student's t; of a difference, and p: treebanks and training runs as drawn "
+        "from many, by Student's t, on one language's test its sentences; p corrected for all lines of this table (Holm)",
     ]
     if any(row.n_training == 1 for row in rows):
         notes.append(

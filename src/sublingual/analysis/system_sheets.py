@@ -8,7 +8,7 @@ from dataclasses import asdict
 from sublingual.analysis.baselines import is_baseline
 from sublingual.analysis.beside import Beside, Plain, bounds, on_resamples
 from sublingual.analysis.intervals import Interval
-from sublingual.analysis.rendering import Sheet, number
+from sublingual.analysis.rendering import Sheet, number, probability
 from sublingual.analysis.statistics import Paired
 from sublingual.analysis.tables import SystemRow, SystemTable
 
@@ -74,7 +74,7 @@ def _compared(found: Paired | None) -> list[str]:
     if found is None:
         return ["-"] * 3
     d = found.las
-    return [number(d.difference, sign=True), f"{d.low:+.2f} to {d.high:+.2f}", number(found.holm, digits=4)]
+    return [number(d.difference, sign=True), f"{d.low:+.2f} to {d.high:+.2f}", probability(found.holm)]
 
 
 def comparison_row(found: Paired | None) -> Plain:
