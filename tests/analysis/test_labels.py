@@ -144,10 +144,11 @@ def test_dev_files_are_not_training_files(small: Callable[..., Material]) -> Non
 def test_sheets_have_the_paper_s_numbers_beside(small: Callable[..., Material]) -> None:
     found = table(small())
     sheet = label_sheet(found)
-    assert sheet.columns[:4] == ("system", "unseen", "unseen, label alone", "unseen, printed")
+    assert sheet.columns[:5] == ("system", "unseen", "unseen, label alone", "unseen, mean of labels", "unseen, printed")
     by_name = {row[0]: row for row in sheet.rows}
     assert by_name["meta-dynamic"][1] == "100.00 % ± 0.00 (1/2)"
-    assert by_name["meta-dynamic"][3] == "6.6 % (15/23)"
+    assert by_name["meta-dynamic"][3:5] == ("100.00", "6.6 % (15/23)")
+    assert "of all unseen words that are right 100 % have one label, discourse:sp" in sheet.notes
     assert sheet.notes[0] == (
         "full labels in the test data: 4 (the paper: 233); unseen in training 1 (169), rare 1 (23); together 2 (50 %)"
     )
@@ -171,7 +172,24 @@ def test_plain_rows_are_table_3_s_own(small: Callable[..., Material]) -> None:
     assert (static["printed"], rows["meta-dynamic", "rare"]["printed"]) == ("0.003 % (1/1)", "21.3 % (13/55)")
     (line,) = [row for row in label_sheet(found).rows if row[0] == "nonep-static"]
     low, high = (f"{static[f'percent_{end}']:.1f}" for end in ("low", "high"))
-    assert line[1:3] == (f"27.50 % ± 3.54 [{low}, {high}] (1/2)", "50.00 %")
+    assert line[1:4] == (f"27.50 % ± 3.54 [{low}, {high}] (1/2)", "50.00 %", "27.50")
+    assert static["mean_over_labels"] == 27.5
+
+
+def test_the_mean_over_labels_counts_a_label_of_few_words_as_much_as_another(small: Callable[..., Material]) -> None:
+    def change(record: Record) -> Record:
+        record = half_right(record)
+        labels = record["breakdown"]["labels"]
+        words, *_ = labels["nsubj"]
+        labels["nsubj"] = [words - 2, 0, 0, 0]
+        labels["dep:rare"] = [2, 0, 2, 2]
+        return record
+
+    found = table(small(change=change))
+    assert found.mean_over_labels("nonep-static", "unseen") == pytest.approx((27.5 + 100) / 2)
+    label, share = found.most_of("unseen") or ("", 0.0)
+    assert (label, share) == ("discourse:sp", pytest.approx(5.5 / 7.5))
+    assert table(small()).most_of("common") is not None
 
 
 def test_the_list_of_labels_has_spread_and_interval(small: Callable[..., Material]) -> None:

@@ -143,7 +143,7 @@ def test_systems_as_good_as_each_other_differ_in_one_of_twenty(
     covered, small = np.mean(found, axis=0)
     assert covered >= 0.92
     assert small == pytest.approx(1 - covered)
-    if n_training > 2:
+    if n_training > 2 and n_treebanks >= 30:
         assert covered < 1  # nor is it so careful that nothing could be found
 
 

@@ -76,7 +76,7 @@ def test_the_parser_of_stage_1_and_baselines_are_no_competitors_of_two_systems(r
     table = system_table(runs)
     assert [(row.wins, row.ties) for row in table.rows] == [(1, 1), (2, 1), (None, None), (None, None)]
     assert table.notes[1] == (
-        "best: share of the 2 treebanks among all rows but stage1, udify; a tie counts for each of the systems (there are 1)"
+        "best: share of the 2 treebanks among all rows but stage1, udify; a tie counts for each of its systems (ties: 1)"
     )
     assert [row[5] for row in system_sheet(table).rows] == ["1 (50 %)", "2 (100 %)", "-", "-"]
     alone = system_table([run for run in runs if run.system in ("nonep-full", "stage1")])
@@ -86,7 +86,7 @@ def test_the_parser_of_stage_1_and_baselines_are_no_competitors_of_two_systems(r
 def test_a_tie_counts_for_each(two: list[Run]) -> None:
     table = system_table(two)
     assert [(row.wins, row.ties) for row in table.rows] == [(1, 1), (2, 1)]  # x: 12 and 12, y: 55 and 56.5
-    assert "best: share of the 2 treebanks; a tie counts for each of the systems (there are 1)" in table.notes
+    assert "best: share of the 2 treebanks; a tie counts for each of its systems (ties: 1)" in table.notes
 
 
 def test_a_run_that_was_not_adapted_empties_its_cell(two: list[Run], run_of: MakeRun) -> None:
@@ -136,7 +136,7 @@ def test_notes_say_where_runs_are_not_alike(two: list[Run], run_of: MakeRun) -> 
     more = [*two, run_of("nonep-static", "x", 12.0, support_seed=5, training_seed=1, settings='{"steps": 5}')]
     notes = system_table(more).notes
     assert "not all systems had the same support seeds: x" in notes
-    assert "nonep-static: runs of 2 different settings of adaptation" in notes
+    assert "nonep-static: runs of 2 settings of adaptation, which differ in steps (5 or None)" in notes
     assert "one training run of nonep-full; intervals and sd leave its training variance out" in notes
 
 

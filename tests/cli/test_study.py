@@ -61,7 +61,7 @@ def test_the_commands_of_a_plan_can_be_called_by_hand(
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("joint.set=[bacth=3]", "joint: unknown setting 'bacth'"),
+        ("joint.set=[bacth=3]", "joint: unknown key 'bacth'; did you mean 'batch'"),
         ("stage1.set=[finetune.stepz=3]", "stage1: unknown"),
         ("meta.adapt=[optimiser=adam]", "meta.adapt: unknown"),
         ("finding.heads.set=[prune.keep=much]", "finding.heads: "),

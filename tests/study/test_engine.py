@@ -286,7 +286,7 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     for scale in SCALES:
         path = write_plan(tmp_path / scale, study(scale), UD)
         assert read_plan(path) == (study(scale), UD)
-    with pytest.raises(ConfigError, match="holds no study; begin one: sublingual study run --out"):
+    with pytest.raises(ConfigError, match="holds no study; begin one: sublingual study run --scale SCALE --out"):
         read_plan(tmp_path / "elsewhere" / "study.json")
 
 

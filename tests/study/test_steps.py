@@ -292,11 +292,6 @@ def test_a_curve_s_usual_size_is_no_test_of_the_main_group() -> None:
         (("joint.config=nowhere.toml",), ConfigError, "nowhere.toml: neither a preset nor a file of settings"),
         (("tests.treebanks=[UD_Swedish-Dem]",), DataError, "UD_Swedish-Dem.*or name others: --set 'languages="),
         (
-            ("languages=[UD_Norwegian-Demo, UD_Norwegian-Nynorsk]",),
-            ConfigError,
-            "languages: UD_Norwegian-Demo and UD_Norwegian-Nynorsk are of one language; a study has one treebank of each",
-        ),
-        (
             ("groups.other={systems: [nonep-full], treebanks: [UD_Turkish-Demo]}",),
             ConfigError,
             "records/nonep-full-0/others.jsonl would be made in two ways: .* give them the same treebanks",
@@ -306,6 +301,14 @@ def test_a_curve_s_usual_size_is_no_test_of_the_main_group() -> None:
 def test_what_cannot_be_planned_is_refused(words: tuple[str, ...], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         steps(study("smoke", words=words), ud=embedded_folder())
+
+
+def test_a_study_has_one_treebank_of_each_training_language() -> None:
+    message = (
+        "languages: UD_Norwegian-Demo and UD_Norwegian-Nynorsk are of one language; a study has one treebank of each"
+    )
+    with pytest.raises(ConfigError, match=message):
+        steps(study("smoke", words=("languages=[UD_Norwegian-Demo, UD_Norwegian-Nynorsk]",)), ud=None)
 
 
 def test_facts_are_of_the_validation_treebanks_too_where_something_is_chosen_on_them() -> None:
