@@ -24,7 +24,7 @@ from sublingual.data.conllu import read_conllu
 from sublingual.model.parser import BiaffineParser
 from sublingual.parsing import Parser
 from sublingual.runtime import keep_memory, resolve_precision
-from sublingual.subnetworks.dynamic import LanguageGates
+from sublingual.subnetworks.dynamic import LanguageGates, stacked
 from sublingual.subnetworks.gates import full
 from sublingual.training.gradients import cosines, share
 from sublingual.training.joint import together_
@@ -41,8 +41,9 @@ def run(options: argparse.Namespace) -> None:
     network.train()
     network.encoder.model.get_input_embeddings().weight.requires_grad_(False)
     shape = (network.encoder.n_layers, network.encoder.n_attention_heads)
-    on = [parser.subnetworks.get(code, full(*shape, language=code)).gates for code in codes]
-    gates = LanguageGates(torch.stack([torch.as_tensor(each) for each in on]), languages=codes)
+    on = {code: parser.subnetworks.get(code, full(*shape, language=code)).gates for code in codes}
+    gates = LanguageGates(stacked(on, codes), languages=codes)
+    precision = resolve_precision("auto", network.device)
     held: dict[int, list[list[Tensor]]] = {size: [] for size in SIZES}  # two batches a language, one after the other
     for i, name in enumerate(LANGUAGE_CODES):
         (file,) = (options.ud / f"UD_{name}-Mix").glob("*-train.conllu")
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> None:
             network.zero_grad(set_to_none=True)
             for start in range(0, SIZES[-1], BATCH):
                 alone = [half[start : start + BATCH] if j == i else [] for j in range(len(codes))]
-                together_(network, gates, alone, budget=4096, precision=resolve_precision("auto", network.device))
+                together_(network, gates, alone, budget=4096, precision=precision)
                 if (size := start + BATCH) in held:
                     held[size].append(gradient(network))
     for size, found in held.items():

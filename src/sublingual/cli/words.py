@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from sublingual.config import changed, load
+from sublingual.errors import ConfigError
 from sublingual.study.config import Settings, Study
 
 
 def refuse_words(study: Study) -> None:
     """Raises ConfigError, naming the part of the study, for what a step would refuse once others are done. Imports torch."""
     from sublingual.adaptation import AdaptConfig
-    from sublingual.errors import ConfigError
     from sublingual.training.finding import FindConfig
     from sublingual.training.stage1 import TrainConfig
     from sublingual.training.stage2 import Stage2Config

@@ -65,6 +65,7 @@ class _Graph:
         self.threads = ("--threads", str(study.threads))
         self.files = cache(self._files)  # which looks into folders
         self.row = cache(study.row)
+        self.encoder_files = _folder(study.encoder)
         self.subnetworks = cache(self._subnetworks)
         self.system = cache(self._system)
         self.group = cache(self._group)
@@ -96,7 +97,7 @@ class _Graph:
             (*command, *_said(c), "--seed", str(seed), *self.threads),
             self.files(c.treebanks, "train", "dev"),
             (f"models/stage1-{seed}",),
-            _preset(c) + _folder(self.study.encoder),
+            _preset(c) + self.encoder_files,
             self.study.cost.start + self.study.cost.stage1,
             work=f"models/stage1-{seed}.run",
         )
@@ -112,7 +113,7 @@ class _Graph:
             (*command, "--encoder", self.study.encoder, *_said(c), "--seed", str(seed), *self.threads),
             (*self.files(banks, "train"), *self.files(held_out, "dev")),
             (f"models/{name}-{seed}",),
-            _preset(c) + _folder(self.study.encoder),
+            _preset(c) + self.encoder_files,
             self.study.cost.start + self.study.cost.pooled,
             work=f"models/{name}-{seed}.run",
         )
@@ -148,7 +149,7 @@ class _Graph:
             ("subnetwork", "find", folder, treebank, "--seed", str(seed), *start, *of_kind, *said, *self.threads),
             (*(["models/stage1-0"] if c.start == "stage1" else []), *self.files((treebank,), "train", "dev")),
             (f"{folder}/{code}-{seed}{SUFFIXES[kind]}",),
-            _preset(chosen) + ("" if c.start == "stage1" else _folder(self.study.encoder)),
+            _preset(chosen) + ("" if c.start == "stage1" else self.encoder_files),
             self.study.cost.start + (self.study.cost.heads if kind == "heads" else self.study.cost.weights),
             work=f"{folder}/{code}-{seed}.run",
         )

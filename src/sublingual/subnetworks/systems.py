@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -124,6 +125,7 @@ def system(name: str, *, own: Path | None = None) -> System:
     return known[name]
 
 
+@cache
 def is_known(name: str) -> bool:
     """Whether the package itself has a system of that name."""
     try:
