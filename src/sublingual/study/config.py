@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
 from typing import Literal
 
-from sublingual.config import changed, load
+from sublingual.config import changed, load, presets, values_of
 from sublingual.data.catalogue import catalogue, stage2_treebanks
 from sublingual.errors import ConfigError
 from sublingual.subnetworks.systems import System, system
@@ -29,6 +30,20 @@ class Settings:
 
     config: str | None = None
     set: tuple[str, ...] = ()
+
+    def said(self) -> tuple[str, ...]:
+        """Returns the words of the command line that say these settings."""
+        config = () if self.config is None else ("--config", self.config)
+        return (*config, *named("--set", self.set))
+
+    def refers(self) -> str:
+        """Returns what the preset or file that is named says, without its comments; ConfigError where it is neither."""
+        if self.config is None:
+            return ""
+        path = Path(self.config)
+        if self.config not in presets() and not (path.is_absolute() and path.is_file()):
+            raise ConfigError(f"{self.config}: neither a preset nor a file of settings with its whole path")
+        return json.dumps(values_of(self.config), sort_keys=True, default=str)
 
 
 @dataclass(frozen=True)
@@ -194,14 +209,15 @@ class Study:
             raise ConfigError(f"tests.cap {self.tests.cap}: it is 1 or more; leave it out to score all")
         if not self.groups:
             raise ConfigError("a study has at least one of groups; write [groups.main] with systems = [...]")
-        if self.encoder.startswith(".") or (Path(self.encoder).is_dir() and not Path(self.encoder).is_absolute()):
-            raise ConfigError(
-                f"encoder {self.encoder!r}: write the folder's whole path, since steps run in the study's folder"
-            )
-        if self.systems and not Path(self.systems).is_absolute():
-            raise ConfigError(
-                f"systems {self.systems!r}: write the file's whole path, since steps run in the study's folder"
-            )
+        is_folder = self.encoder.startswith(".") or Path(self.encoder).is_dir()  # else it is a name
+        for name, path, what in (
+            ("encoder", self.encoder if is_folder else "", "folder"),
+            ("systems", self.systems, "file"),
+        ):
+            if path and not Path(path).is_absolute():
+                raise ConfigError(
+                    f"{name} {path!r}: write the {what}'s whole path, since steps run in the study's folder"
+                )
         for name, choice in self.choices.items():
             if choice.after is not None and choice.after not in self.choices:
                 raise ConfigError(f"choices.{name}.after {choice.after!r}: there is no such choice")
@@ -231,6 +247,11 @@ class Study:
 
     def validation_treebanks(self) -> tuple[str, ...]:
         return self.validation or tuple(entry.name for entry in catalogue() if entry.role == "validation")
+
+
+def named(option: str, values: Sequence[str]) -> tuple[str, ...]:
+    """Returns the words that give an option each of the values."""
+    return tuple(word for value in values for word in (option, value))
 
 
 def study(scale: str, *, words: tuple[str, ...] = ()) -> Study:
