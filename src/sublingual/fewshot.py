@@ -51,9 +51,10 @@ def fewshot(
     """Yields one record for each support seed: zero-shot and adapted scores on the same remaining test sentences.
 
     A parser with subnetworks runs in the one that `method` chooses (`transfer.transfer`), zero-shot and adapted alike.
-    `cap` scores a fixed random sample of the test sentences, the same for every seed and parser; `reserve`: see
-    `draw_support`. `system` names the parser in the records (default: what its card says, or "stage1"). Raises DataError for
-    a treebank without test sentences, LanguageError where the method needs a language that has no vector.
+    `cap` scores a fixed random sample of the test sentences, the same for every seed and parser, less those that the support
+    set has; `reserve`: see `draw_support`. `system` names the parser in the records (default: what its card says, or
+    "stage1"). Raises DataError for a treebank without test sentences, LanguageError where the method needs a language that
+    has no vector.
     """
     config = config or config_for(parser)
     test = treebank.sentences("test")

@@ -118,6 +118,19 @@ def test_the_random_transfer_language_is_a_control_of_the_nearest(run_of: MakeRu
     assert ablation_rows([line])[0]["difference"] == pytest.approx(-5 / 3)
 
 
+def test_runs_of_two_settings_are_told(run_of: MakeRun) -> None:
+    """As where a control was trained on a machine of another precision."""
+    runs = [run_of("nonep-dr20", t, 40.0, settings='{"precision": "fp32"}') for t in ("x", "y")]
+    runs += [run_of("nonep-dynamic", t, 41.0, settings='{"precision": "bf16"}') for t in ("x", "y")]
+    (line,) = ablations(runs, [], generator=np.random.default_rng(0), n_resamples=50)
+    assert line.differing == "precision (bf16 or fp32)"
+    assert ablation_sheet([line]).notes[-1].endswith("which differ in precision (bf16 or fp32)")
+    (alike,) = ablations(
+        [replace(r, settings="") for r in runs], [], generator=np.random.default_rng(0), n_resamples=50
+    )
+    assert alike.differing == ""
+
+
 def test_of_one_training_run_there_is_no_p(run_of: MakeRun) -> None:
     runs = [
         run_of(name, t, las + i % 2, support_seed=i)

@@ -33,6 +33,8 @@ def test_a_plan_names_steps_reasons_and_hours(run: Run, tmp_path: Path) -> None:
     assert float(found[1]) == pytest.approx(minutes / 60, abs=0.11)
     assert found[1] == found[2]
     assert not (tmp_path / "s").exists()
+    small = run("study", "run", "--scale", "small", "--dry-run", "--out", tmp_path / "s", "--group", "support-size")
+    assert "at a time, on a processor that multiplies bf16" in small.err
 
 
 def test_the_commands_of_a_plan_can_be_called_by_hand(

@@ -135,6 +135,18 @@ def test_the_longest_name_of_a_choice_wins() -> None:
     assert "choices/meta.json" in found["point-meta-full-3"].inputs
 
 
+@pytest.mark.parametrize("name", ["stage1", "udify"])
+def test_what_no_loop_has_trained_is_adapted_as_what_the_joint_loop_has(name: str) -> None:
+    found = by_name("paper")
+    for each in (name, "nonep-full"):
+        assert "--config choices/nonep-adapt.json" in shlex.join(found[f"test-{each}-0-no"].command)
+    words = ("joint.adapt=[steps=3]",)
+    for each in ("stage1", "nonep-full"):
+        small = {step.name: step.command for step in steps(study("small", words=words), ud=None)}
+        assert "steps=3" in small[f"test-{each}-0-no"]
+    assert "steps=3" not in small["test-meta-full-0-no"]
+
+
 def test_the_scores_of_the_grids_are_a_table_and_in_the_report_and_no_other() -> None:
     found = by_name("smoke")
     points = ("choices/nonep/0.jsonl", "choices/nonep/1.jsonl")

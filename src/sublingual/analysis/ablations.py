@@ -12,7 +12,7 @@ from statistics import fmean
 
 import numpy as np
 
-from sublingual.analysis.cells import cells_of, sd_over_seeds
+from sublingual.analysis.cells import cells_of, differing, sd_over_seeds
 from sublingual.analysis.intervals import Draw, Interval, Resampled, interval_of, resampled, two_sided
 from sublingual.analysis.records import Run, by_system
 from sublingual.analysis.statistics import compare_runs, holm
@@ -97,7 +97,7 @@ class Ablation:
     """A control against another system, over the treebanks and the training runs that both have.
 
     own, other: the means of the two. interval, p_value: of their difference; holm: over all lines of the table. None where
-    nothing could be drawn, no p of one training run.
+    nothing could be drawn, no p of one training run. differing: in which settings of adaptation the runs differ, if any.
     """
 
     control: Control
@@ -112,6 +112,7 @@ class Ablation:
     lower: int
     n_treebanks: int
     n_training: int
+    differing: str = ""
 
     @property
     def difference(self) -> float:
@@ -194,6 +195,7 @@ def _line(
         lower=sum(las[name][t] < las[against][t] - ROUNDING for t in both),
         n_treebanks=len(both),
         n_training=n_training,
+        differing=differing({run.settings for run in kept}),
     )
 
 

@@ -89,7 +89,7 @@ def notes_on(
     for name, runs in own.items():
         if len(settings := {run.settings for run in runs}) > 1:
             said.append(
-                f"{name}: runs of {len(settings)} settings of adaptation, which differ in {_differing(settings)}"
+                f"{name}: runs of {len(settings)} settings of adaptation, which differ in {differing(settings)}"
             )
     seeds_of = {name: {run.training_seed for run in runs} for name, runs in own.items()}
     alone = [name for name, found in seeds_of.items() if len(found) == 1 and found != {None}]
@@ -98,8 +98,8 @@ def notes_on(
     return tuple(said)
 
 
-def _differing(settings: Iterable[str]) -> str:
-    """The names of those settings that are not the same in all."""
+def differing(settings: Iterable[str]) -> str:
+    """Returns the names of those settings that are not the same in all, each with its values; nothing where all are."""
     values = [json.loads(each) if each else {} for each in settings]
     names = dict.fromkeys(name for each in values for name in each)
     found = [name for name in names if len({json.dumps(each.get(name)) for each in values}) > 1]

@@ -184,6 +184,11 @@ def ablation_sheet(rows: Sequence[Ablation]) -> Sheet:
         notes.append(
             "of one training run the interval is of these two parsers, not of what training them again would give; no p"
         )
+    notes += [
+        f"{row.system} against {row.against}: runs of several settings of adaptation, which differ in {row.differing}"
+        for row in rows
+        if row.differing
+    ]
     return Sheet(columns, lines, tuple(notes))
 
 

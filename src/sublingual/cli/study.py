@@ -177,6 +177,7 @@ def _say_budget(graph: Sequence[Step], todo: Sequence[Step], chosen: Study, core
     say(
         f"about {hours:.1f} {unit} are to do"
         + (f": {hours / at_once:.1f} hours with {at_once} at a time" if at_once else "")
+        + (f", {chosen.cost.on}" if chosen.cost.on else "")
     )
 
 

@@ -142,7 +142,7 @@ class Group:
 class Tests:
     """The few-shot tests: `treebanks` (none: the paper's 86), `supports` support sets a trained parser, `n` sentences each.
 
-    `cap`: a fixed random sample of that many test sentences is scored, None for all.
+    `cap`: a fixed random sample of that many test sentences is scored, less those of the support set; None for all.
     """
 
     treebanks: tuple[str, ...] = ()
@@ -155,8 +155,11 @@ class Tests:
 class Cost:
     """Seconds of one step with these settings, as measured: a processor's, or a GPU's where the scale has one.
 
-    `start` is what every step spends before its work; `test` is one treebank with one support set, `own` one without.
+    `start` is what every step spends before its work; `test` is one treebank with one support set, `own` one without. `on`:
+    what they were measured on, which the budget says.
     """
+
+    on: str = ""
 
     start: float = 6.0
     stage1: float = 10800.0

@@ -35,8 +35,9 @@ class Testing:
             yield replace(step, inputs=(*step.inputs, *made), refers=refers)
         if not group.fewshot:
             return
-        chosen = self.training.choice_of(name) if has_loop else None
-        adapt = () if chosen or not has_loop else self.training.loop(name).adapt
+        alike = name if has_loop else "nonep-full"  # what no loop has trained is adapted as what the joint loop has
+        chosen = self.training.choice_of(alike)
+        adapt = () if chosen else self.training.loop(alike).adapt
         config = None if chosen is None else f"choices/{chosen}-adapt.json"
         for records, banks, n in self.divided(group, model):
             step = self.fewshot(model, banks, records, seed=seed, adapt=adapt, config=config, group=group, n=n)
