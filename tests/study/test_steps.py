@@ -157,6 +157,13 @@ def test_the_scores_of_the_grids_are_a_table_and_in_the_report_and_no_other() ->
     assert len(by_name("paper")["table-choice"].inputs) == 6 * 9
 
 
+def test_a_study_of_rates_alone_ends_in_the_best(tmp_path: Path) -> None:
+    chosen = replace(study("smoke"), groups={"main": Group(("nonep-full",), fewshot=False)}, conflicts=0)
+    todo = to_do(steps(chosen, ud=None), tmp_path)
+    assert {"point-nonep-0", "test-nonep-1", "choice-nonep", "table-choice"} <= set(todo)
+    assert "nonep-full-0" not in todo
+
+
 def test_points_differ_in_their_rates_alone() -> None:
     found = by_name("smoke")
     a, b = (found[f"point-nonep-{i}"].command for i in (0, 1))

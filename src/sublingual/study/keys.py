@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-RESULTS = ("fewshot", "own", "facts", "table", "figure", "report")
+RESULTS = ("choice", "fewshot", "own", "facts", "table", "figure", "report")
 """Kinds of steps that are done for themselves, not for others."""
 
 
