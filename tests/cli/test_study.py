@@ -37,6 +37,13 @@ def test_a_plan_names_steps_reasons_and_hours(run: Run, tmp_path: Path) -> None:
     assert "at a time, on a processor that multiplies bf16" in small.err
 
 
+def test_commands_without_a_dry_run_do_nothing(run: Run, tmp_path: Path) -> None:
+    ran = run("study", "run", "--scale", "smoke", "--commands", "--out", tmp_path / "s")
+    assert ran.code != 0
+    assert "give --dry-run with it" in ran.err
+    assert not (tmp_path / "s").exists()
+
+
 def test_the_commands_of_a_plan_can_be_called_by_hand(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

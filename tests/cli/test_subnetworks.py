@@ -328,6 +328,9 @@ def test_a_system_of_ones_own_is_a_few_lines(run: Run, model: Path, tmp_path: Pa
     own.write_text('[nonep-full]\nloop = "joint"\n', "utf-8")
     ran = run("joint", model, tmp_path / "x", *options)
     assert "own.toml: the name 'nonep-full' is taken by one of the package's systems" in ran.last
+    own.write_text('[half]\nloop = "joint"\n', "utf-8")
+    ran = run("joint", model, tmp_path / "x", *options)
+    assert "own.toml: 'half' is of the joint loop, so that its name begins with 'nonep-'" in ran.last
 
 
 def test_a_file_whose_language_is_hidden_is_asked_for(

@@ -105,6 +105,8 @@ def test_unknown_keys_of_groups_are_refused(tmp_path: Path) -> None:
             ("encoder=./mine",),
             "encoder './mine': write the folder's whole path, since steps run in the study's",
         ),
+        ("smoke", ("groups.main.systems=[]",), "groups.main.systems: a group has at least one"),
+        ("smoke", ("groups.main.sizes=[0, 5]",), r"groups.main.sizes \[0, 5\]: a support set has 1 sentence or more"),
         ("smoke", ("choices.nonep.trains=stage1",), "choices.nonep.trains 'stage1': it has no rates of stage 2"),
         ("smoke", ("choices.nonep.after=nonep",), "choices.nonep.after: the choices nonep wait for each other"),
         ("smoke", ("choices.nonep.after=meta",), "choices.nonep.after 'meta': there is no such choice"),

@@ -41,10 +41,12 @@ FEW = (
         for part, rate in (("encoder", "5e-5"), ("classifier", "5e-4"))
     ),
     *("tests.treebanks=[UD_Swedish-Demo, UD_Turkish-Demo]", "tests.cap=5"),
+    *("groups.support-size.treebanks=[UD_Swedish-Demo]", "groups.support-size.sizes=[2, 3]"),
 )
 WANTED = (
     *("test-nonep-static-0-others", "test-nonep-static-0-others-random", "own-nonep-static-0"),
     *("test-meta-dynamic-0-others", "test-nonep-unstructured-0-others", "test-udify-0-others", "facts"),
+    "test-nonep-full-0-others-3",
 )
 
 

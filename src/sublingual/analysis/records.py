@@ -251,7 +251,8 @@ def _refuse_doubles(runs: Sequence[Run]) -> None:
         if (first := seen.setdefault(run.key, run)) is not run:
             raise DataError(
                 f"{run.place}: the run of {first.place} again (system {run.system}, {run.treebank}, training seed "
-                f"{run.training_seed}, support seed {run.support_seed}, transfer {run.method}); delete one of the lines"
+                f"{run.training_seed}, support seed {run.support_seed}, transfer {run.method}); name one of the two files, or "
+                "delete one of the lines"
             )
 
 

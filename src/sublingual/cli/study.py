@@ -15,7 +15,7 @@ from sublingual.cli.common import Ud, Words, say, table
 from sublingual.cli.words import refuse_words
 from sublingual.data.embedded import embedded_folder
 from sublingual.data.releases import ud_folder
-from sublingual.errors import DataError, TrainingError
+from sublingual.errors import ConfigError, DataError, TrainingError
 from sublingual.locks import only_run_in
 from sublingual.study.choices import write_choice
 from sublingual.study.config import EMBEDDED, Study, study
@@ -53,6 +53,8 @@ def run(
     ud: Ud = None,
 ) -> None:
     """Do the steps that are not done. Stopped or killed, it goes on where it was when called again."""
+    if commands and not dry:
+        raise ConfigError("--commands prints what is to do and does none of it: give --dry-run with it")
     chosen = study(scale, words=tuple(words or ()))
     folder, release = _folder(out, scale), _release(chosen, ud, needed=not dry or commands)
     refuse_words(chosen)

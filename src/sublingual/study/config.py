@@ -129,6 +129,10 @@ class Group:
             raise ConfigError(f"{name}.seeds {self.seeds}: it is 1 or more; leave it out for the study's own number")
         if self.transfer not in WAYS and not re.fullmatch("[a-z]{2,3}", self.transfer):
             raise ConfigError(f"{name}.transfer {self.transfer!r}: allowed are {', '.join(WAYS)}, or a language's code")
+        if not self.systems:
+            raise ConfigError(f"{name}.systems: a group has at least one")
+        if self.sizes and min(self.sizes) < 1:
+            raise ConfigError(f"{name}.sizes {list(self.sizes)}: a support set has 1 sentence or more")
         if self.gates is not None:
             row(f"nonep-{self.gates}")
         otherwise = f"transfer = {self.transfer!r}" if self.transfer != "nearest" else ""

@@ -92,6 +92,10 @@ def systems(own: Path | None = None) -> dict[str, System]:
         mine = _rows(own.read_text(encoding="utf-8"), str(own))
     except (OSError, ValueError) as fault:
         raise ConfigError(f"{own} cannot be read as a table of systems ({fault})") from fault
+    begins = {"joint": "nonep-", "meta": "meta-"}
+    for name, row in mine.items():
+        if not name.startswith(begin := begins.get(row.loop, "")):
+            raise ConfigError(f"{own}: {name!r} is of the {row.loop} loop, so that its name begins with {begin!r}")
     if taken := sorted({*known} & {*mine}):
         raise ConfigError(f"{own}: the name {taken[0]!r} is taken by one of the package's systems; choose another")
     return known | mine
