@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from sublingual.model.parser import ParserConfig, new_parser
 from sublingual.parsing import Parser
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: no browser tests")
+from selenium.common.exceptions import StaleElementReferenceException  # noqa: E402
 from selenium.webdriver.chrome.service import Service as Driver  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
@@ -73,7 +75,11 @@ class Page:
         return str(self.js("return document.querySelector(arguments[0])?.textContent ?? ''", selector))
 
     def click(self, selector: str) -> None:
-        self.find(selector).click()
+        """Clicks on what is there now: the page may draw it anew between finding and clicking."""
+        for _ in range(20):
+            with contextlib.suppress(StaleElementReferenceException):
+                return self.find(selector).click()
+        raise AssertionError(f"{selector} is drawn anew all the time")
 
     def keys(self, *keys: str) -> None:
         for key in keys:
