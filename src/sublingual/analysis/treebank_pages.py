@@ -246,7 +246,7 @@ def _lines(treebank: str, own: Mapping[str, Sequence[Run]], places: Places) -> l
                 RecordLine(
                     anchor=anchor if i == 0 else "",
                     href=relative(path, places.out) if path else "",
-                    place=f"{Path(path).name}:{line}" if path else "the paper's Table 2",
+                    place=f"{Path(path).parent.name}/{Path(path).name}:{line}" if path else "the paper's Table 2",
                     system=name,
                     training_seed="-" if run.training_seed is None else str(run.training_seed),
                     support_seed="-" if run.support_seed is None else str(run.support_seed),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sublingual.analysis.choices import best, loop_of, points
-from sublingual.cli.common import Ud, Words, say, table
+from sublingual.cli.common import Ud, say, table
 from sublingual.cli.words import refuse_words
 from sublingual.data.embedded import embedded_folder
 from sublingual.data.releases import ud_folder
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Run the whole study: from stage 1 to tables, at one of three scales.")
 
 Scale = Annotated[str, typer.Option("--scale", help="smoke, small or paper; or a .toml or .json file.")]
+Words = Annotated[
+    list[str] | None, typer.Option("--set", help="One setting of the study, for example tests.cap=50; may be repeated.")
+]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder of the study (default: study-SCALE).")]
 
 
