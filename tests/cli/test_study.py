@@ -37,6 +37,15 @@ def test_a_plan_names_steps_reasons_and_hours(run: Run, tmp_path: Path) -> None:
     assert "at a time, on a processor that multiplies bf16" in small.err
 
 
+def test_results_of_elsewhere_are_read_by_their_scale(run: Run, tmp_path: Path) -> None:
+    """A folder that was begun by copying records and marks, where nothing was run."""
+    (tmp_path / "s" / "keys").mkdir(parents=True)
+    ran = run("study", "status", "--scale", "smoke", "--out", tmp_path / "s")
+    assert ran.code == 0, ran.err
+    assert ran.out.splitlines()[1].split("\t")[:2] == ["stage1-0", "stage1"]
+    assert "holds no study" in run("study", "status", "--out", tmp_path / "none").err
+
+
 def test_commands_without_a_dry_run_do_nothing(run: Run, tmp_path: Path) -> None:
     ran = run("study", "run", "--scale", "smoke", "--commands", "--out", tmp_path / "s")
     assert ran.code != 0

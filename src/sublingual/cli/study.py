@@ -89,7 +89,7 @@ def run(
 def status(scale: Scale = "smoke", out: Out = None) -> None:
     """Show which steps of a study are done and which are not."""
     folder = _folder(out, scale)
-    chosen, release = read_plan(folder / PLAN)
+    chosen, release = _planned(folder, scale)
     graph = steps(chosen, ud=release)
     why, found = to_do(graph, folder), keys(graph)
     rows = [[s.name, s.kind, _state(s, found[s.name], folder, why), _log(folder, s, why)] for s in graph]
@@ -103,7 +103,7 @@ def report(scale: Scale = "smoke", out: Out = None) -> None:
     from sublingual.cli.figures import report as page
 
     folder = _folder(out, scale)
-    chosen, release = read_plan(folder / PLAN)
+    chosen, release = _planned(folder, scale)
     graph = steps(chosen, ud=release)
     of_all, marks = next(step for step in graph if step.kind == "report"), marks_by_output(graph)
     found = [path for path in of_all.inputs if (folder / path).is_file()]
@@ -147,6 +147,14 @@ def _by_hand(todo: Sequence[Step], made: Mapping[str, str]) -> Iterator[str]:
 
 def _folder(out: Path | None, scale: str) -> Path:
     return (out or Path(f"study-{Path(scale).stem}")).absolute()
+
+
+def _planned(folder: Path, scale: str) -> tuple[Study, Path | None]:
+    """The study and the release of a folder; of one with results of elsewhere, where nothing was run, those of the scale."""
+    if (folder / PLAN).is_file() or not (folder / "keys").is_dir():
+        return read_plan(folder / PLAN)
+    chosen = study(scale)
+    return chosen, _release(chosen, None, needed=False)
 
 
 def _release(chosen: Study, ud: Path | None, *, needed: bool) -> Path | None:
