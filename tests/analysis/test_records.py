@@ -121,7 +121,7 @@ def test_a_run_that_is_there_twice_is_refused(record: Make, file_of: Write) -> N
     first, second = file_of([record(las=40)], "a.jsonl"), file_of([record(support_seed=1), record(las=41)], "b.jsonl")
     message = (
         r"b.jsonl:2: the run of .*a.jsonl:1 again \(system nonep-full, UD_Faroese-OFT, training seed 0, support seed 0, "
-        r"transfer nearest\); name one of the two files, or delete"
+        r"transfer nearest\); name one of the two files, or delete one of the lines"
     )
     with pytest.raises(DataError, match=message):
         read_records([first, second])
